@@ -1,0 +1,52 @@
+"""The surprises of this package. Expected failures are values: see ``enums.Outcome``."""
+
+from __future__ import annotations
+
+
+class AuditWebhooksError(Exception):
+    """Base class of every exception raised by auditwebhooks."""
+
+
+class TemplateSyntaxError(AuditWebhooksError):
+    """A body template that cannot be compiled.
+
+    ``line`` and ``column`` are 1-based and count characters of the template's text.
+    """
+
+    def __init__(self, reason: str, line: int, column: int) -> None:
+        super().__init__(f"Line {line}, column {column}: {reason}")
+        self.reason = reason
+        self.line = line
+        self.column = column
+
+
+class TemplateRenderError(AuditWebhooksError):
+    """A value that a filter of the template cannot turn into what it promises."""
+
+
+class JSONPathError(AuditWebhooksError):
+    """A JSONPath that cannot be used in a response validator."""
+
+
+class EncryptionError(AuditWebhooksError):
+    """A stored secret that cannot be used: wrong key, damaged, or meant for another origin."""
+
+
+class InvalidURLError(AuditWebhooksError):
+    """A URL that no webhook may have; its text says what to do."""
+
+
+class BlockedAddressError(AuditWebhooksError):
+    """The URL leads to an address that must not be called. No OSError: libraries retry those."""
+
+
+class UnknownHostError(AuditWebhooksError):
+    """The name of a webhook's host could not be resolved."""
+
+
+class RegistrationError(AuditWebhooksError):
+    """Options that ``auditwebhooks.register`` does not know or cannot use."""
+
+
+class AppendOnlyError(AuditWebhooksError):
+    """An attempt to change or delete a recorded event."""
