@@ -1,0 +1,218 @@
+"""The payload of an event: one shape for templates, the API and the stored log. Knows no model."""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from auditwebhooks.enums import Action, ActorType, Source
+from auditwebhooks.placeholders import Variables
+
+JSONObject = Mapping[str, Any]
+
+# The text is stored as ASCII: it fits every database, NUL and lone surrogates included.
+_ENCODER = json.JSONEncoder(ensure_ascii=True, separators=(",", ":"), allow_nan=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Payload:
+    event_id: str
+    event_type: str
+    # "{seconds}.{nanos}" since 1970, nine decimals.
+    event_time: str
+    action: str
+    actor_id: str
+    actor_name: str
+    actor_type: str
+    source: str
+    target_id: str | None
+    target_type: str | None
+    target_name: str | None
+    metadata: JSONObject
+    current_target_object: JSONObject | None
+    previous_target_object: JSONObject | None
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "event_id": self.event_id,
+            "event_type": self.event_type,
+            "event_time": self.event_time,
+            "data": {
+                "timestamp": self.event_time,
+                "action": self.action,
+                "actor_id": self.actor_id,
+                "actor_name": self.actor_name,
+                "actor_type": self.actor_type,
+                "source": self.source,
+                "target_id": self.target_id,
+                "target_type": self.target_type,
+                "target_name": self.target_name,
+                "metadata": self.metadata,
+                "current_target_object": self.current_target_object,
+                "previous_target_object": self.previous_target_object,
+            },
+        }
+
+    def as_text(self) -> str:
+        """The JSON text that is stored. Raises ValueError for what JSON cannot hold."""
+        return _ENCODER.encode(self.as_dict())
+
+
+def new_event_id(nanoseconds: int) -> str:
+    """A UUID version 7 (RFC 9562, 5.7) for a time in nanoseconds since 1970."""
+    random_bits = int.from_bytes(os.urandom(10), "big")
+    value = (nanoseconds // 1_000_000 & 0xFFFF_FFFF_FFFF) << 80
+    value |= 0x7 << 76 | (random_bits >> 64 & 0xFFF) << 64
+    value |= 0b10 << 62 | (random_bits & 0x3FFF_FFFF_FFFF_FFFF)
+    return str(uuid.UUID(int=value))
+
+
+def time_text(nanoseconds: int) -> str:
+    seconds, nanos = divmod(nanoseconds, 1_000_000_000)
+    return f"{seconds}.{nanos:09d}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PayloadField:
+    """One documented field: what the schema page, the API and the templates know of it."""
+
+    path: str
+    type: str
+    meaning: str
+    values: tuple[str, ...] = ()
+    # Whatever is below it may be named in a template.
+    open: bool = False
+
+
+FIELDS: tuple[PayloadField, ...] = (
+    PayloadField(
+        path="event_id",
+        type="string",
+        meaning="UUID (version 7) of the event; never repeated",
+    ),
+    PayloadField(
+        path="event_type",
+        type="string",
+        meaning="app_label.model.created, .updated or .deleted, or the caller's own",
+    ),
+    PayloadField(
+        path="event_time",
+        type="string",
+        meaning="when it was recorded: seconds since 1970 with nine decimals",
+    ),
+    PayloadField(path="data", type="object", meaning="everything about the change"),
+    PayloadField(path="data.timestamp", type="string", meaning="the same as event_time"),
+    PayloadField(
+        path="data.action",
+        type="string",
+        meaning="what was done, or the caller's own word",
+        values=tuple(Action.values),
+    ),
+    PayloadField(
+        path="data.actor_id",
+        type="string",
+        meaning="e-mail address of the user, else user name, else primary key; system: nobody",
+    ),
+    PayloadField(path="data.actor_name", type="string", meaning="full name of the actor"),
+    PayloadField(
+        path="data.actor_type",
+        type="string",
+        meaning="what kind of actor",
+        values=tuple(ActorType.values),
+    ),
+    PayloadField(
+        path="data.source",
+        type="string",
+        meaning="where the change came from, or the host's own word",
+        values=tuple(Source.values),
+    ),
+    PayloadField(
+        path="data.target_id",
+        type="string or null",
+        meaning="primary key of the object, as text",
+    ),
+    PayloadField(
+        path="data.target_type",
+        type="string or null",
+        meaning="what kind of object, in words",
+    ),
+    PayloadField(path="data.target_name", type="string or null", meaning="the object in words"),
+    PayloadField(
+        path="data.metadata",
+        type="object",
+        meaning="request_id, ip, user_agent, method and path of the request, actor_pk, the "
+        "changed_fields of an update, and what the host added",
+        open=True,
+    ),
+    PayloadField(
+        path="data.current_target_object",
+        type="object or null",
+        meaning="the fields of the object after the change; null after a delete",
+        open=True,
+    ),
+    PayloadField(
+        path="data.previous_target_object",
+        type="object or null",
+        meaning="the fields of the object before the change; null for a create",
+        open=True,
+    ),
+)
+
+# What a body template may name.
+VARIABLES: Variables = tuple(
+    name
+    for field in FIELDS
+    for name in ((field.path, f"{field.path}.*") if field.open else (field.path,))
+)
+
+# The example of the seed page.
+DEFAULT_TEMPLATE = """{
+    "event_type": "{{event_type}}",
+    "event_time": "{{event_time}}",
+    "data": {
+        "timestamp": "{{data.timestamp}}",
+        "action": "{{data.action}}",
+        "actor_id": "{{data.actor_id}}",
+        "actor_name": "{{data.actor_name}}",
+        "actor_type": "{{data.actor_type}}",
+        "source": "{{data.source}}",
+        "target_id": "{{data.target_id}}",
+        "target_type": "{{data.target_type}}",
+        "target_name": "{{data.target_name}}",
+        "metadata": "{{data.metadata}}",
+        "current_target_object": "{{data.current_target_object}}",
+        "previous_target_object": "{{data.previous_target_object}}"
+    }
+}"""
+
+
+def sample(nanoseconds: int) -> Payload:
+    """The mock event that Test sends."""
+    return Payload(
+        event_id=new_event_id(nanoseconds),
+        event_type="access.accessflow.updated",
+        event_time=time_text(nanoseconds),
+        action=Action.UPDATE.value,
+        actor_id="ada@example.com",
+        actor_name="Ada Lovelace",
+        actor_type=ActorType.USER.value,
+        source=Source.WEB_APPLICATION.value,
+        target_id="42",
+        target_type="access flow",
+        target_name="Prod DB read",
+        metadata={
+            "request_id": "4f8c2d0e9a7b4f6d8e1c3b5a7d9f0e2c",
+            "ip": "203.0.113.7",
+            "user_agent": "Mozilla/5.0",
+            "method": "POST",
+            "path": "/admin/access/accessflow/42/change/",
+            "actor_pk": "1",
+            "changed_fields": ["name"],
+        },
+        current_target_object={"id": 42, "name": "Prod DB read", "active": True},
+        previous_target_object={"id": 42, "name": "Prod DB", "active": True},
+    )

@@ -1,0 +1,214 @@
+"""The placeholders of body templates (``{{path|filter:argument}}``): read, checked, filled. Pure."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from json.encoder import encode_basestring
+from typing import Any, NoReturn
+
+from auditwebhooks.template_filters import FILTERS, as_json, as_text
+
+# The paths a template may name. "a.*" allows every path below a: null where there is nothing.
+Variables = tuple[str, ...]
+
+Value = Any
+
+_SEGMENT = re.compile(r'\[([^\]]+)\]|([^\s.|\[\]{}":]+)')
+_FILTER_NAME = re.compile(r"[A-Za-z_]\w*")
+_SCALAR = json.JSONDecoder(parse_constant=lambda name: _no_constant(name))
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(name)
+
+
+class PlaceholderError(Exception):
+    """What is wrong, and at which character of the string's content."""
+
+    def __init__(self, offset: int, reason: str) -> None:
+        super().__init__(reason)
+        self.offset = offset
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Applied:
+    """A filter with its argument, as one placeholder uses it."""
+
+    function: Callable[[Value], Value]
+    gives_text: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placeholder:
+    path: tuple[str, ...]
+    # The text of {{"..."}}, which has no path.
+    literal: str | None
+    filters: tuple[Applied, ...]
+    # The string is exactly this placeholder: the value keeps its JSON type.
+    whole: bool = False
+
+    @property
+    def is_plain(self) -> bool:
+        return self.whole and bool(self.path) and not self.filters
+
+    def text(self, payload: Value) -> str:
+        value = self.literal if self.literal is not None else find(payload, self.path)
+        for applied in self.filters:
+            value = applied.function(value)
+        if not self.whole:
+            return encode_basestring(as_text(value))[1:-1]
+        if self.filters and self.filters[-1].gives_text:
+            value = as_text(value)
+        return as_json(value)
+
+
+def find(value: Value, path: tuple[str, ...]) -> Value:
+    """The value below ``value`` at the path; None where there is nothing."""
+    for name in path:
+        if value.__class__ is dict:
+            value = value.get(name)
+        elif value.__class__ is list and name.isascii() and name.isdigit():
+            # No list is so long; Python converts no integers of more than 4,300 digits.
+            index = int(name) if len(name) < 19 else len(value)
+            value = value[index] if index < len(value) else None
+        else:
+            return None
+    return value
+
+
+def read_placeholder(content: str, position: int, variables: Variables) -> tuple[Placeholder, int]:
+    """The placeholder whose braces open at ``position``, and where the text goes on behind it.
+
+    Raises PlaceholderError.
+    """
+    parser = _Parser(content, position, variables)
+    return parser.placeholder(), parser.position
+
+
+class _Parser:
+    """Reads one placeholder of a string: ``path | filter:argument | ... }}``."""
+
+    def __init__(self, content: str, opened: int, variables: Variables) -> None:
+        self.content = content
+        self.opened = opened
+        self.position = opened + 2
+        self.variables = variables
+
+    def placeholder(self) -> Placeholder:
+        self._space()
+        path: tuple[str, ...] = ()
+        literal = None
+        if self._at('"'):
+            literal = self._scalar("text in quotes")
+        else:
+            path = self._path()
+        filters = []
+        self._space()
+        while self._at("|"):
+            self.position += 1
+            self._space()
+            filters.append(self._filter())
+            self._space()
+        if not self.content.startswith("}}", self.position):
+            self._refuse_here()
+        self.position += 2
+        return Placeholder(path=path, literal=literal, filters=tuple(filters))
+
+    def _path(self) -> tuple[str, ...]:
+        begin = self.position
+        path: list[str] = []
+        while match := _SEGMENT.match(self.content, self.position):
+            path.append(match[1] or match[2])
+            self.position = match.end()
+            if self._at("."):
+                self.position += 1
+            elif not self._at("["):
+                break
+        if not path or self.content[self.position - 1] == ".":
+            self._refuse_here()
+        self._check_variable(begin, tuple(path))
+        return tuple(path)
+
+    def _filter(self) -> Applied:
+        begin = self.position
+        match = _FILTER_NAME.match(self.content, begin)
+        if match is None:
+            self._refuse_here()
+        name = match.group()
+        known = FILTERS.get(name)
+        if known is None:
+            names = ", ".join(sorted(FILTERS))
+            raise PlaceholderError(begin, f'There is no filter "{name}". Known: {names}.')
+        self.position = match.end()
+        argument, has_argument = self._argument(name)
+        try:
+            function = known.bind(name, argument, has_argument)
+        except ValueError as error:
+            raise PlaceholderError(begin, str(error)) from None
+        return Applied(function=function, gives_text=known.gives_text)
+
+    def _argument(self, name: str) -> tuple[Value, bool]:
+        self._space()
+        if not self._at(":"):
+            return None, False
+        self.position += 1
+        self._space()
+        return self._scalar(f'an argument for "{name}"'), True
+
+    def _scalar(self, what: str) -> Value:
+        try:
+            value, end = _SCALAR.raw_decode(self.content, self.position)
+        except (ValueError, RecursionError):
+            raise PlaceholderError(
+                self.position, f'Expected {what}, written as JSON, such as "x" or 3.'
+            ) from None
+        if isinstance(value, dict | list):
+            raise PlaceholderError(self.position, f"Expected {what}: text, a number or a word.")
+        self.position = end
+        return value
+
+    def _space(self) -> None:
+        while self.content[self.position : self.position + 1].isspace():
+            self.position += 1
+
+    def _at(self, character: str) -> bool:
+        return self.content.startswith(character, self.position)
+
+    def _refuse_here(self) -> NoReturn:
+        if "}}" not in self.content[self.opened :]:
+            raise PlaceholderError(
+                self.opened,
+                'The placeholder has no end. Close it with }}, or write {{\\"{{\\"}} '
+                "for the two braces themselves.",
+            )
+        raise PlaceholderError(
+            self.position,
+            "A placeholder is a path with optional filters, such as "
+            "{{data.actor_id}} or {{data.timestamp|iso}}.",
+        )
+
+    def _check_variable(self, offset: int, path: tuple[str, ...]) -> None:
+        known = self.variables
+        for depth in range(1, len(path) + 1):
+            prefix = ".".join(path[:depth])
+            # "[a.b]" is one name, not a path; of names only "*" itself would read as a pattern.
+            is_name = not {".", "*"} & set(path[depth - 1])
+            if is_name and prefix + ".*" in known:
+                return
+            if not is_name or prefix not in known:
+                parent = ".".join(path[: depth - 1])
+                names = ", ".join(_children(known, parent)) or "nothing"
+                below = f' below "{parent}"' if parent else ""
+                raise PlaceholderError(
+                    offset, f'There is no variable "{prefix}". Known{below}: {names}.'
+                )
+
+
+def _children(variables: Variables, parent: str) -> list[str]:
+    prefix = parent + "." if parent else ""
+    below = (name[len(prefix) :] for name in variables if name.startswith(prefix))
+    return [name for name in below if "." not in name]
