@@ -1,0 +1,113 @@
+"""Models that are audited, and some that are not."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.conf import settings
+from django.db import models
+
+import auditwebhooks
+
+
+class Section(models.Model):
+    """Not audited."""
+
+    title = models.CharField(max_length=100)
+
+    def __str__(self) -> str:
+        return self.title
+
+
+class Article(models.Model):
+    """Audited by the settings."""
+
+    title = models.CharField(max_length=100)
+    text = models.TextField(blank=True)
+    stars = models.IntegerField(default=0)
+    price = models.DecimalField(max_digits=8, decimal_places=2, default=0)
+    published_at = models.DateTimeField(null=True, blank=True)
+    options = models.JSONField(default=dict, blank=True)
+    section = models.ForeignKey(Section, on_delete=models.CASCADE, null=True, blank=True)
+    author = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True
+    )
+    changed_at = models.DateTimeField(auto_now=True)
+
+    def __str__(self) -> str:
+        return self.title
+
+
+class ArticleProxy(Article):
+    class Meta:
+        proxy = True
+
+
+class Account(models.Model):
+    """Audited with a mask and an exclusion."""
+
+    owner = models.CharField(max_length=100)
+    iban = models.CharField(max_length=40, blank=True)
+    api_key = models.CharField(max_length=100, blank=True)
+    settings = models.JSONField(default=dict, blank=True)
+    internal_note = models.TextField(blank=True)
+
+    class Meta:
+        verbose_name = "bank account"
+
+    def __str__(self) -> str:
+        return self.owner
+
+
+class Place(models.Model):
+    """Audited; the parent of multi-table children."""
+
+    name = models.CharField(max_length=100)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Restaurant(Place):
+    """Not audited itself: its rows are recorded as places."""
+
+    serves_pizza = models.BooleanField(default=False)
+
+
+@auditwebhooks.register(name="café")
+class Cafe(Place):
+    """Audited itself, by the decorator."""
+
+    seats = models.IntegerField(default=0)
+
+
+@auditwebhooks.register(actions=["create", "update"])
+class Draft(models.Model):
+    """Deletes are not recorded."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4)
+    text = models.TextField(blank=True)
+
+    def __str__(self) -> str:
+        return "a draft"
+
+
+class Everything(models.Model):
+    """A field of every kind that the snapshot converts."""
+
+    flag = models.BooleanField(null=True)
+    number = models.BigIntegerField(null=True)
+    ratio = models.FloatField(null=True)
+    amount = models.DecimalField(max_digits=20, decimal_places=4, null=True)
+    day = models.DateField(null=True)
+    moment = models.DateTimeField(null=True)
+    clock = models.TimeField(null=True)
+    span = models.DurationField(null=True)
+    key = models.UUIDField(null=True)
+    blob = models.BinaryField(null=True)
+    file = models.FileField(null=True)
+    data = models.JSONField(null=True)
+    address = models.GenericIPAddressField(null=True)
+
+    def __str__(self) -> str:
+        return "everything"

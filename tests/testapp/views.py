@@ -1,0 +1,39 @@
+"""Views that change something, to see what the events know of the request."""
+
+from __future__ import annotations
+
+from django.http import HttpRequest, HttpResponse
+from rest_framework.authentication import (
+    BasicAuthentication,
+    SessionAuthentication,
+    TokenAuthentication,
+)
+from rest_framework.decorators import api_view, authentication_classes
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+import auditwebhooks
+from tests.testapp.models import Article
+
+
+def change(request: HttpRequest, **arguments: str) -> HttpResponse:
+    Article.objects.create(title="By a view")
+    return HttpResponse("changed")
+
+
+async def change_async(request: HttpRequest) -> HttpResponse:
+    await Article.objects.acreate(title="By an async view")
+    return HttpResponse("changed")
+
+
+def change_for_another(request: HttpRequest) -> HttpResponse:
+    with auditwebhooks.context(actor="importer", source="integration", row=7):
+        Article.objects.create(title="By the importer")
+    return HttpResponse("changed")
+
+
+@api_view(["POST"])
+@authentication_classes([TokenAuthentication, BasicAuthentication, SessionAuthentication])
+def change_by_api(request: Request) -> Response:
+    Article.objects.create(title="By the API")
+    return Response("changed")
