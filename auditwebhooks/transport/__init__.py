@@ -1,0 +1,1 @@
+"""Everything that touches the network: one ``Client.send(Request) -> Response``."""
