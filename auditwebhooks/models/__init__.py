@@ -1,0 +1,8 @@
+"""The tables of the app."""
+
+from auditwebhooks.models.event import Event
+from auditwebhooks.models.invocation import Invocation
+from auditwebhooks.models.wake import Wake
+from auditwebhooks.models.webhook import Webhook, WebhookHealth
+
+__all__ = ["Event", "Invocation", "Wake", "Webhook", "WebhookHealth"]

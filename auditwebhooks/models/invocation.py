@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from auditwebhooks.enums import Outcome, Status, Trigger
+from auditwebhooks.models.event import Event
+from auditwebhooks.models.webhook import Webhook
+from auditwebhooks.querysets import PrimaryQuerySet
+from auditwebhooks.rules import NAME_LENGTH
+
+
+class Invocation(models.Model):
+    """One attempt, made before it is tried: what was sent, what came back, why it was judged so.
+
+    Header values, URL path and query are masked in what is stored.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    webhook = models.ForeignKey(
+        Webhook,
+        verbose_name=_("webhook"),
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="invocations",
+        # The composite indexes below begin with it.
+        db_index=False,
+    )
+    # Kept when the webhook is deleted.
+    webhook_name = models.CharField(_("webhook name"), max_length=NAME_LENGTH)
+    # Null for tests.
+    event = models.ForeignKey(
+        Event,
+        verbose_name=_("event"),
+        on_delete=models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="invocations",
+    )
+    trigger = models.CharField(_("trigger"), max_length=10, choices=Trigger.choices)
+    attempt = models.PositiveSmallIntegerField(_("attempt"), default=1)
+    status = models.CharField(
+        _("status"), max_length=10, choices=Status.choices, default=Status.PENDING
+    )
+    outcome = models.CharField(_("outcome"), max_length=20, choices=Outcome.choices, blank=True)
+    message = models.TextField(_("message"), blank=True)
+
+    request_method = models.CharField(_("request method"), max_length=10, blank=True)
+    request_url = models.TextField(_("request URL"), blank=True)
+    request_headers = models.JSONField(_("request headers"), default=dict, blank=True)
+    request_body = models.TextField(_("request body"), blank=True)
+
+    response_status = models.PositiveSmallIntegerField(_("response status"), null=True, blank=True)
+    response_headers = models.JSONField(_("response headers"), default=dict, blank=True)
+    response_body = models.TextField(_("response body"), blank=True)
+    response_truncated = models.BooleanField(_("response cut"), default=False)
+    validation_results = models.JSONField(_("validation results"), default=list, blank=True)
+
+    duration_ms = models.PositiveIntegerField(_("duration in ms"), null=True, blank=True)
+    created_at = models.DateTimeField(_("created at"))
+    due_at = models.DateTimeField(_("due at"))
+    started_at = models.DateTimeField(_("started at"), null=True, blank=True)
+    finished_at = models.DateTimeField(_("finished at"), null=True, blank=True)
+
+    # Whose result is believed, and until when.
+    claim_token = models.CharField(max_length=32, blank=True, editable=False)
+    lease_until = models.DateTimeField(null=True, editable=False)
+    # How often it was claimed: more than once where a worker died.
+    claims = models.PositiveSmallIntegerField(default=0, editable=False)
+
+    objects = PrimaryQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("invocation")
+        verbose_name_plural = _("invocations")
+        default_permissions = ("view",)
+        permissions = [("resend_invocation", "Can send an invocation again")]
+        indexes = [
+            # What is due for one webhook, oldest first.
+            models.Index(
+                fields=["webhook", "status", "due_at", "id"],
+                name="auditwebhooks_inv_due",
+            ),
+            # Leases that ran out.
+            models.Index(fields=["status", "lease_until"], name="auditwebhooks_inv_lease"),
+            # The log, newest first, of all webhooks and of one.
+            models.Index(fields=["created_at", "id"], name="auditwebhooks_inv_time"),
+            models.Index(fields=["webhook", "id"], name="auditwebhooks_inv_webhook"),
+            # Rate limit and success rate.
+            models.Index(fields=["webhook", "started_at"], name="auditwebhooks_inv_started"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.webhook_name} #{self.pk}"

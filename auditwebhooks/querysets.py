@@ -1,0 +1,58 @@
+"""Querysets of the app's own tables."""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn, Self, TypeVar
+
+from django.db import router
+from django.db.models import Model, QuerySet
+
+from auditwebhooks.exceptions import AppendOnlyError
+
+M = TypeVar("M", bound=Model, covariant=True)
+
+
+class PrimaryQuerySet(QuerySet[M]):
+    def primary(self) -> Self:
+        """Rows as the database that is written to has them: a replica lags behind."""
+        return self.using(router.db_for_write(self.model))
+
+
+class WebhookQuerySet(PrimaryQuerySet[M]):
+    def update(self, **values: Any) -> int:
+        """As ever, but a webhook that is switched on or off is saved by itself: what it gets
+        depends on when it was switched."""
+        if "active" not in values:
+            return super().update(**values)
+        webhooks = list(self)
+        for webhook in webhooks:
+            for name, value in values.items():
+                setattr(webhook, name, value)
+            webhook.save(update_fields=list(values))
+        return len(webhooks)
+
+    update.alters_data = True  # type: ignore[attr-defined]
+
+
+class EventQuerySet(PrimaryQuerySet[M]):
+    """Events are appended and read. Only the fan-out marks them as done."""
+
+    def update(self, **values: Any) -> int:
+        if set(values) != {"fanned_out_at"}:
+            refuse_change()
+        return super().update(**values)
+
+    update.alters_data = True  # type: ignore[attr-defined]
+
+    def bulk_update(self, *args: Any, **kwargs: Any) -> NoReturn:
+        refuse_change()
+
+    def delete(self) -> NoReturn:
+        refuse_change()
+
+
+def refuse_change() -> NoReturn:
+    raise AppendOnlyError(
+        "Recorded events are not changed or deleted. To keep fewer of them set "
+        "AUDITWEBHOOKS['RETENTION']."
+    )

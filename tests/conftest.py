@@ -1,0 +1,102 @@
+"""Fixtures: a real HTTPS receiver with a certificate that only the tests trust."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import hypothesis
+import pytest
+import trustme
+from django_q.brokers import get_broker
+from django_q.conf import Conf
+
+from auditwebhooks.receiver import Answer, Delivery, Receiver
+
+# Time is not what property tests judge; a busy machine must not fail them.
+hypothesis.settings.register_profile("auditwebhooks", deadline=None)
+hypothesis.settings.load_profile("auditwebhooks")
+
+
+class Inbox:
+    """A running receiver, what it got, and what it answers."""
+
+    def __init__(self) -> None:
+        self.deliveries: list[Delivery] = []
+        self.answers: list[Answer] = []
+        self.answer: Callable[[Delivery], Answer] = lambda delivery: Answer()
+        self.url = ""
+        self._arrived = threading.Condition()
+
+    def take(self, delivery: Delivery) -> None:
+        with self._arrived:
+            self.deliveries.append(delivery)
+            self._arrived.notify_all()
+
+    def reply(self, delivery: Delivery) -> Answer:
+        """The next of ``answers``, then what ``answer`` makes."""
+        return self.answers.pop(0) if self.answers else self.answer(delivery)
+
+    def wait_for(self, count: int, seconds: float = 20) -> list[Delivery]:
+        with self._arrived:
+            arrived = self._arrived.wait_for(lambda: len(self.deliveries) >= count, seconds)
+        assert arrived, f"{len(self.deliveries)} of {count} deliveries arrived"
+        return self.deliveries
+
+
+@pytest.fixture(autouse=True)
+def empty_queue() -> Iterator[None]:
+    """A broker outside the database is not rolled back."""
+    yield
+    if not Conf.ORM:
+        for key in (None, "audit"):
+            get_broker(key).purge_queue()
+
+
+@pytest.fixture(scope="session")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture(scope="session")
+def certificate(authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Files: ``ca`` to trust, ``chain`` and ``key`` of the server on 127.0.0.1 and localhost."""
+    folder = tmp_path_factory.mktemp("certificate")
+    files = {name: folder / f"{name}.pem" for name in ("ca", "chain", "key")}
+    issued = authority.issue_cert("127.0.0.1", "localhost")
+    authority.cert_pem.write_to_path(files["ca"])
+    for blob in issued.cert_chain_pems:
+        blob.write_to_path(files["chain"], append=True)
+    issued.private_key_pem.write_to_path(files["key"])
+    return {name: str(path) for name, path in files.items()}
+
+
+@pytest.fixture
+def inbox(certificate: dict[str, str], settings: Any) -> Iterator[Inbox]:
+    """A receiver over TLS on a free port that webhooks may call."""
+    inbox = Inbox()
+    with Receiver(
+        certificate=certificate["chain"],
+        key=certificate["key"],
+        on_delivery=inbox.take,
+        answer=inbox.reply,
+    ) as receiver:
+        inbox.url = receiver.url
+        settings.AUDITWEBHOOKS = {
+            **settings.AUDITWEBHOOKS,
+            "ALLOWED_NETWORKS": ["127.0.0.0/8"],
+            "ALLOWED_PORTS": [443, receiver.port],
+            "CA_FILE": certificate["ca"],
+        }
+        yield inbox
+
+
+@pytest.fixture
+def configure(settings: Any) -> Callable[..., None]:
+    """Set keys of AUDITWEBHOOKS for one test."""
+
+    def change(**keys: object) -> None:
+        settings.AUDITWEBHOOKS = {**settings.AUDITWEBHOOKS, **keys}
+
+    return change
