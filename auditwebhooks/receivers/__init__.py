@@ -1,0 +1,1 @@
+"""Django's signals, received and handed to ``capture`` and the queue."""

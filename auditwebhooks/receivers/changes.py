@@ -1,0 +1,109 @@
+"""Saves and deletes of audited models. Connected per sender, never for all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from weakref import WeakValueDictionary
+
+from django.db import models
+from django.db.models.signals import post_delete, post_save, pre_delete, pre_save
+
+from auditwebhooks import capture
+from auditwebhooks.enums import Action
+from auditwebhooks.registry import ModelClass, Options
+
+# Where a change waits on its instance between the two signals around the write.
+_SAVES = "_auditwebhooks_saves"
+_DELETE = "_auditwebhooks_delete"
+
+
+def connect(sender: ModelClass, options: Options) -> None:
+    """Connect once per sender; delete signals only where deletes are recorded, since any
+    receiver turns off Django's fast delete."""
+    label = sender._meta.label
+    pre_save.connect(_before_save, sender, dispatch_uid=f"auditwebhooks.{label}")
+    post_save.connect(_after_save, sender, dispatch_uid=f"auditwebhooks.{label}")
+    if Action.DELETE in options.actions:
+        pre_delete.connect(_before_delete, sender, dispatch_uid=f"auditwebhooks.{label}")
+        post_delete.connect(_after_delete, sender, dispatch_uid=f"auditwebhooks.{label}")
+
+
+@contextmanager
+def saving(instance: models.Model) -> Iterator[None]:
+    """Room for the changes of one save; what a failed save left behind is forgotten."""
+    waiting = instance.__dict__.setdefault(_SAVES, [])
+    depth = len(waiting)
+    try:
+        yield
+    finally:
+        del waiting[depth:]
+        if not waiting:
+            instance.__dict__.pop(_SAVES, None)
+
+
+def _before_save(
+    sender: ModelClass, instance: models.Model, raw: bool, using: str, **kwargs: Any
+) -> None:
+    waiting = instance.__dict__.get(_SAVES)
+    if raw or waiting is None:
+        return
+    waiting.append(capture.before_save(instance, using))
+
+
+def _after_save(
+    sender: ModelClass,
+    instance: models.Model,
+    raw: bool,
+    using: str,
+    update_fields: frozenset[str] | None,
+    **kwargs: Any,
+) -> None:
+    waiting = instance.__dict__.get(_SAVES)
+    if raw or not waiting:
+        return
+    change = waiting.pop()
+    if change is not None:
+        capture.after_save(change, instance, using, update_fields)
+
+
+class _Deletion:
+    """One row on its way out. A multi-table child sends signals for itself and its parents; the
+    most derived audited class speaks for the row."""
+
+    def __init__(self, sender: ModelClass, change: capture.PendingChange) -> None:
+        self.sender = sender
+        self.change = change
+
+
+# (table at the top of the inheritance, its key, database) -> who speaks for the row. The
+# instances keep the deletions alive, so an abandoned delete leaves nothing behind.
+_deletions: WeakValueDictionary[tuple[ModelClass, Any, str], _Deletion] = WeakValueDictionary()
+
+
+def _before_delete(sender: ModelClass, instance: models.Model, using: str, **kwargs: Any) -> None:
+    change = capture.before_delete(instance, using)
+    if change is None:
+        return
+    deletion = _Deletion(sender, change)
+    instance.__dict__[_DELETE] = deletion
+    row = _row(instance, using)
+    speaker = _deletions.get(row)
+    if speaker is None or issubclass(sender, speaker.sender):
+        _deletions[row] = deletion
+
+
+def _after_delete(sender: ModelClass, instance: models.Model, using: str, **kwargs: Any) -> None:
+    deletion = instance.__dict__.pop(_DELETE, None)
+    if isinstance(deletion, _Deletion) and _deletions.get(_row(instance, using)) is deletion:
+        capture.after_delete(deletion.change, instance, using)
+
+
+def _row(instance: models.Model, using: str) -> tuple[ModelClass, Any, str]:
+    """The same for the instances of a child and of its parents."""
+    top: ModelClass = type(instance)
+    while top._meta.proxy or top._meta.parents:
+        parents = top._meta.parents
+        top = next(iter(parents)) if parents else top._meta.concrete_model or top
+    return top, instance.pk, using

@@ -1,0 +1,111 @@
+"""An Event row from what happened, who did it and where from; written in the transaction that it
+belongs to, and a worker is woken after its commit."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from django.conf import settings
+from django.utils import timezone
+
+from auditwebhooks import wake
+from auditwebhooks.conf import conf
+from auditwebhooks.context import actor_of, current, metadata_of, source_of
+from auditwebhooks.models import Event
+from auditwebhooks.models.event import COLUMN_LENGTH
+from auditwebhooks.payload import JSONObject, Payload, new_event_id, time_text
+from auditwebhooks.signals import event_recorded
+from auditwebhooks.snapshot import masked, plain
+from auditwebhooks.storable import storable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """The object of an event, in words."""
+
+    id: str
+    type: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """An event that is not written yet."""
+
+    payload: Payload
+    created_at: datetime
+
+
+def draft(
+    action: str,
+    event_type: str,
+    *,
+    target: Target | None = None,
+    current_object: JSONObject | None = None,
+    previous_object: JSONObject | None = None,
+    metadata: Mapping[str, Any] | None = None,
+) -> Draft:
+    """What happened, with the actor, source and metadata of the present context.
+
+    The objects must be masked already; ``metadata`` is masked here.
+    """
+    here = current()
+    actor = actor_of(here)
+    now = time.time_ns()
+    payload = Payload(
+        event_id=new_event_id(now),
+        event_type=event_type,
+        event_time=time_text(now),
+        action=action,
+        actor_id=actor.id,
+        actor_name=actor.name,
+        actor_type=actor.type,
+        source=source_of(here),
+        target_id=target.id if target else None,
+        target_type=target.type if target else None,
+        target_name=target.name if target else None,
+        metadata=masked(plain({**metadata_of(here, actor), **(metadata or {})})),
+        current_target_object=current_object,
+        previous_target_object=previous_object,
+    )
+    return Draft(payload=payload, created_at=_moment(now))
+
+
+def _moment(nanoseconds: int) -> datetime:
+    """As ``timezone.now()`` gives it: naive in the default zone where the host has USE_TZ off."""
+    moment = datetime.fromtimestamp(nanoseconds // 1000 / 1e6, UTC)
+    return moment if settings.USE_TZ else timezone.make_naive(moment)
+
+
+def insert(drafted: Draft, using: str) -> Event:
+    """Write the event, and ring when its transaction commits."""
+    payload = drafted.payload
+    event = Event(
+        event_id=payload.event_id,
+        event_type=_column(payload.event_type),
+        created_at=drafted.created_at,
+        action=_column(payload.action),
+        actor_id=_column(payload.actor_id),
+        actor_name=_column(payload.actor_name),
+        actor_type=_column(payload.actor_type),
+        source=_column(payload.source),
+        target_type=_column(payload.target_type),
+        target_id=None if payload.target_id is None else _column(payload.target_id),
+        target_name=_column(payload.target_name),
+        payload_text=payload.as_text(),
+        # What is recorded while sending is off is sent by a replay only.
+        fanned_out_at=None if conf.send else drafted.created_at,
+    )
+    event.save(using=using, force_insert=True)
+    event_recorded.send_robust(sender=Event, event=event)
+    wake.ring_after_commit(using)
+    return event
+
+
+def _column(text: str | None) -> str:
+    """A text that fits a column; the payload keeps it whole."""
+    return storable(text or "")[:COLUMN_LENGTH]

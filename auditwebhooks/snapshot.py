@@ -1,0 +1,210 @@
+"""A model's values as JSON data: typed, comparable, and masked before they are stored.
+
+Takes values and fields as arguments; reads no database and no registry.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import enum
+import hashlib
+import json
+import math
+import uuid
+from collections.abc import Callable, Collection, Iterable, Mapping
+from decimal import Context, Decimal
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+from django.core.files.base import File
+from django.db import models
+from django.utils import timezone
+from django.utils.duration import duration_iso_string
+
+from auditwebhooks.encryption import ProtectedText
+from auditwebhooks.masking import MASK, looks_secret, mask_tree
+
+if TYPE_CHECKING:
+    AnyField = models.Field[Any, Any]
+else:
+    AnyField = models.Field
+JSONValue = Any
+
+# Larger integers are text: JavaScript and many JSON readers would round them.
+_SAFE_INTEGER = 2**53
+
+
+# No database has decimals of more digits.
+_WIDE = Context(prec=1000)
+
+# Deeper data is cut: what reads it, the database included, would fail on it.
+_MAX_DEPTH = 60
+_TOO_DEEP = "(nested too deeply)"
+
+
+def to_json(field: AnyField, value: Any) -> JSONValue:
+    """One concrete field's value, as it stands on an instance or came from the database."""
+    if value is None:
+        return None
+    if isinstance(field, models.ForeignKey):
+        return to_json(field.target_field, value)
+    if isinstance(field, models.JSONField):
+        return _json_field(field, value)
+    if isinstance(field, models.BinaryField):
+        return plain(bytes(value))
+    return plain(_normal(field, value))
+
+
+def _normal(field: AnyField, value: Any) -> Any:
+    """The value as the field reads it, so that "5" and 5 are the same number."""
+    try:
+        value = field.to_python(value)
+    except Exception:  # noqa: BLE001 - a host's field may raise anything; the raw value serves
+        return value
+    if isinstance(value, datetime.datetime) and isinstance(field, models.DateTimeField):
+        if settings.USE_TZ and timezone.is_naive(value):
+            # Django stores it so.
+            value = timezone.make_aware(value, timezone.get_default_timezone())
+        return value
+    if isinstance(field, models.DecimalField) and isinstance(value, Decimal):
+        return _quantized(value, field.decimal_places)
+    return value
+
+
+def _quantized(value: Decimal, places: int | None) -> Decimal:
+    """0 and 0.00 are one value where the column has two decimal places."""
+    if not value.is_finite() or places is None:
+        return value
+    exponent = Decimal(1).scaleb(-places)
+    try:
+        # Room for more digits than the default context has; "+ 0" makes -0 of it 0.
+        return value.quantize(exponent, context=_WIDE) or abs(exponent * 0)
+    except ArithmeticError:
+        return value
+
+
+def _json_field(field: models.JSONField[Any, Any], value: Any) -> JSONValue:
+    """What the database will hold: tuples are lists, keys are text, the encoder has its say."""
+    # Else as it stands, so that secrets in it are still found by their names.
+    with contextlib.suppress(TypeError, ValueError, RecursionError):
+        value = json.loads(json.dumps(value, cls=field.encoder))
+    return plain(value)
+
+
+def plain(value: Any, depth: int = 0) -> JSONValue:
+    """A Python value as JSON data that every database and reader accepts."""
+    if isinstance(value, Mapping | list | tuple | set | frozenset):
+        if depth >= _MAX_DEPTH:
+            return _TOO_DEEP
+        return _container(value, depth + 1)
+    for kinds, convert in _CONVERSIONS:
+        if isinstance(value, kinds):
+            return convert(value)
+    return _text(value)
+
+
+def _container(value: Any, depth: int) -> JSONValue:
+    if isinstance(value, Mapping):
+        return {_text(key): plain(item, depth) for key, item in value.items()}
+    items = [plain(item, depth) for item in value]
+    if isinstance(value, set | frozenset):
+        items.sort(key=lambda item: (str(item), type(item).__name__))
+    return items
+
+
+def _text(value: object) -> str:
+    try:
+        return str(value)
+    except Exception:  # noqa: BLE001 - a host's __str__ may raise anything
+        return f"{type(value).__name__} object"
+
+
+def _integer(value: int) -> int | str:
+    if abs(value) <= _SAFE_INTEGER:
+        return value
+    try:
+        return str(value)
+    except ValueError:
+        return hex(value)
+
+
+def _decimal(value: Decimal) -> str:
+    exponent = value.as_tuple().exponent
+    short = not isinstance(exponent, int) or abs(exponent) < 500
+    return format(value, "f") if short else str(value)
+
+
+def _float(value: float) -> float | str:
+    # JSON has no NaN and no infinities.
+    return value if math.isfinite(value) else str(value)
+
+
+def _datetime(value: datetime.datetime) -> str:
+    if timezone.is_aware(value):
+        # At the ends of time there may be no UTC form.
+        with contextlib.suppress(OverflowError):
+            value = value.astimezone(datetime.UTC)
+    return value.isoformat().replace("+00:00", "Z")
+
+
+def _binary(value: bytes) -> dict[str, JSONValue]:
+    return {"bytes": len(value), "sha256": hashlib.sha256(value).hexdigest()}
+
+
+# In this order: a bool is an int, a datetime is a date, an enum may be a str.
+_CONVERSIONS: tuple[tuple[Any, Callable[[Any], JSONValue]], ...] = (
+    ((bool, type(None)), lambda value: value),
+    (enum.Enum, lambda value: plain(value.value)),
+    # Reads *** and is still compared by what it carries.
+    (ProtectedText, lambda value: value),
+    (str, str),
+    (int, _integer),
+    (float, _float),
+    (Decimal, _decimal),
+    (datetime.datetime, _datetime),
+    ((datetime.date, datetime.time), lambda value: value.isoformat()),
+    (datetime.timedelta, duration_iso_string),
+    (uuid.UUID, str),
+    (File, lambda value: value.name or ""),
+    ((bytes, bytearray, memoryview), lambda value: _binary(bytes(value))),
+)
+
+
+def snapshot(fields: Iterable[AnyField], values: Mapping[str, Any]) -> dict[str, JSONValue]:
+    """Field name -> JSON value, from raw values by attname. Not masked yet."""
+    return {field.name: to_json(field, values.get(field.attname)) for field in fields}
+
+
+def changed_fields(
+    fields: Iterable[AnyField],
+    before: Mapping[str, JSONValue],
+    after: Mapping[str, JSONValue],
+) -> list[str]:
+    """The names whose values differ; auto_now fields alone are no change."""
+    return [
+        field.name
+        for field in fields
+        if not _same(before[field.name], after[field.name])
+        and not getattr(field, "auto_now", False)
+    ]
+
+
+def _same(one: JSONValue, other: JSONValue) -> bool:
+    """Equal in value and JSON type: Python takes 1 and True for equal."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_same(one[key], other[key]) for key in one)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(_same, one, other))
+    return isinstance(one, bool) == isinstance(other, bool) and one == other
+
+
+def masked(values: Mapping[str, JSONValue], names: Collection[str] = ()) -> dict[str, JSONValue]:
+    """The copy that may be stored: secrets are ``***`` at every depth.
+
+    ``names``: fields to mask beside those whose name looks like a secret.
+    """
+    return {
+        name: MASK if name in names or looks_secret(name) else mask_tree(value)
+        for name, value in values.items()
+    }
