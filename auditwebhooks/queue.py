@@ -1,0 +1,174 @@
+"""The queue: the only module that imports django_q. The queue is a bell; rows are the truth."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import Any
+
+from django.apps import apps
+from django.db import connections, router
+from django.utils import timezone
+
+from auditwebhooks.conf import conf
+from auditwebhooks.context import Actor, Context, actor_of, current, source_of, within
+from auditwebhooks.enums import Source
+
+if apps.is_installed("django_q"):
+    from django_q import conf as queue_conf
+    from django_q.models import Schedule
+    from django_q.signals import post_execute_in_worker, pre_enqueue, pre_execute
+    from django_q.tasks import async_task
+
+logger = logging.getLogger(__name__)
+
+# Where the actor and source of the caller travel in a task.
+_KEY = "auditwebhooks"
+
+# The scheduler looks about every 30 seconds and a schedule is due once a minute at most, so two
+# that are half a minute apart keep a lost wake-up below 60 seconds.
+_SWEEPS = (timedelta(0), timedelta(seconds=30))
+_SWEEP_NAME = "auditwebhooks sweep"
+
+
+def is_sync() -> bool:
+    """``Q_CLUSTER["sync"]``: tasks would run inside their caller."""
+    return bool(queue_conf.Conf.SYNC)
+
+
+def enqueue(task: str, *, timeout: int) -> None:
+    """Ask a worker to run a task without arguments, named by its dotted path.
+
+    ``timeout``: seconds after which the queue may kill it. Raises what the broker raises, and
+    TimeoutError when it does not answer within a second.
+    """
+    options = _options(timeout)
+    if conf.cluster:
+        options["cluster"] = conf.cluster
+    if queue_conf.Conf.ORM:
+        # The host's own database: where it is dead, there was nothing to commit.
+        async_task(task, q_options=options)
+    else:
+        _patience.call(lambda: async_task(task, q_options=options))
+
+
+class _Patience:
+    """Calls a broker that may hang for ever (Redis without socket timeouts) in a thread, at most
+    one at a time, so that a dead broker costs the host's commit a second once, and then nothing.
+    """
+
+    SECONDS = 1.0
+
+    def __init__(self) -> None:
+        self._thread: threading.Thread | None = None
+        self._lock = threading.Lock()
+
+    def call(self, function: Callable[[], object]) -> None:
+        failures: list[Exception] = []
+
+        def run() -> None:
+            try:
+                function()
+            except Exception as error:  # noqa: BLE001 - raised again in the caller
+                failures.append(error)
+
+        with self._lock:
+            if self._thread is not None and self._thread.is_alive():
+                raise TimeoutError("The broker still does not answer.")
+            thread = self._thread = threading.Thread(target=run, daemon=True)
+            thread.start()
+        thread.join(self.SECONDS)
+        if thread.is_alive():
+            raise TimeoutError("The broker does not answer.")
+        if failures:
+            raise failures[0]
+
+
+_patience = _Patience()
+
+
+def _options(timeout: int) -> dict[str, Any]:
+    # A failure is acknowledged: our rows retry, the queue must not bring the task back for ever.
+    return {"ack_failure": True, "save": False, "timeout": timeout}
+
+
+def keep_schedule(task: str, *, timeout: int, using: str) -> None:
+    """Have the task run at least once a minute, whatever became of its wake-ups."""
+    if not _has_schedules(using):
+        return
+    defaults = {
+        "func": task,
+        "schedule_type": Schedule.MINUTES,
+        "minutes": 1,
+        "repeats": -1,
+        "cluster": conf.cluster,
+        "kwargs": repr({"q_options": _options(timeout)}),
+    }
+    for number, offset in enumerate(_SWEEPS, 1):
+        Schedule.objects.using(using).update_or_create(
+            name=f"{_SWEEP_NAME} {number}",
+            defaults=defaults,
+            create_defaults={**defaults, "next_run": timezone.now() + offset},
+        )
+
+
+def drop_schedule(*, using: str) -> None:
+    """Take the schedule away again (``migrate auditwebhooks zero``)."""
+    if _has_schedules(using):
+        Schedule.objects.using(using).filter(name__startswith=_SWEEP_NAME).delete()
+
+
+def _has_schedules(using: str) -> bool:
+    if router.db_for_write(Schedule) != using:
+        return False
+    return Schedule._meta.db_table in connections[using].introspection.table_names()
+
+
+def connect_signals() -> None:
+    """Let actor and source travel into the tasks a request queues."""
+    pre_enqueue.connect(_pack, dispatch_uid="auditwebhooks.pack")
+    pre_execute.connect(_enter, dispatch_uid="auditwebhooks.enter")
+    post_execute_in_worker.connect(_leave, dispatch_uid="auditwebhooks.leave")
+
+
+def _pack(*, task: dict[str, Any], **kwargs: Any) -> None:
+    here = current()
+    if here.request is None and here.actor is None:
+        return
+    try:
+        actor = actor_of(here)
+        task[_KEY] = {
+            "actor": {
+                "id": actor.id,
+                "name": actor.name,
+                "type": actor.type,
+                "pk": actor.pk,
+            },
+            "source": source_of(here),
+        }
+    except Exception:
+        logger.exception("The actor could not be handed to a task.")
+
+
+def _enter(*, task: dict[str, Any], **kwargs: Any) -> None:
+    # A receiver of this signal that raises kills the worker.
+    try:
+        block = within(_task_context(task.get(_KEY)))
+        block.__enter__()
+        task[_KEY] = block
+    except Exception:
+        logger.exception("The actor of a task could not be told.")
+
+
+def _task_context(packed: Mapping[str, Any] | None) -> Context:
+    if packed is None:
+        return Context(source=Source.BACKGROUND_TASK.value)
+    return Context(actor=Actor(**packed["actor"]), source=packed["source"])
+
+
+def _leave(*, task: dict[str, Any], **kwargs: Any) -> None:
+    block = task.pop(_KEY, None)
+    if isinstance(block, within):
+        block.__exit__(None, None, None)
