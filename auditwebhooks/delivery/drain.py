@@ -1,0 +1,326 @@
+"""The engine: fans out, claims, sends from many threads, stores in batches.
+
+One thread owns the database connection; the sending threads touch no database. Each webhook has a
+lane with its own connections and its own limit, so a slow receiver keeps its lane busy and no
+other. What a drain holds is renewed while it lives and is given back when it leaves.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue as queues
+import threading
+import time
+import uuid
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from types import TracebackType
+
+from django.utils import timezone
+
+from auditwebhooks.conf import conf
+from auditwebhooks.delivery import claim
+from auditwebhooks.delivery.fanout import BATCH, fan_out
+from auditwebhooks.delivery.message import Message, message_id
+from auditwebhooks.delivery.reschedule import Finished
+from auditwebhooks.delivery.send import Result, attempt
+from auditwebhooks.delivery.store import store
+from auditwebhooks.enums import Outcome
+from auditwebhooks.models import Event, Invocation, Webhook
+from auditwebhooks.transport.client import Client
+
+logger = logging.getLogger(__name__)
+
+# How often the tables are looked at while nothing is found.
+LOOK_EVERY = 0.05
+# Results are stored together: so many, or what came within so many seconds.
+_STORE_ROWS = 200
+_STORE_EVERY = 0.05
+# How often leases and the state of webhooks are looked after.
+_TEND_EVERY = 1.0
+# A lane holds about so many seconds of its own work: at least two rows for each of its calls.
+_LANE_SECONDS = 0.5
+_LANE_MOST = 512
+_HAND_MOST = 2048
+# The rate of a lane is taken over so many seconds.
+_RATE_OVER = 0.1
+
+
+class _Lane:
+    """One webhook: its configuration, its connections, and the rows claimed for it."""
+
+    def __init__(self, webhook: Webhook) -> None:
+        self.configure(webhook)
+        self.waiting: deque[Invocation] = deque()
+        # Calls that threads are making now.
+        self.in_flight = 0
+        # Started and not stored yet.
+        self.unsettled: set[int] = set()
+        self._rate = 0.0
+        self._rated_at = self._idle_since = time.monotonic()
+        self._finished = 0
+
+    def configure(self, webhook: Webhook) -> None:
+        self.webhook = webhook
+        self.client = Client(connections=conf.per_webhook_concurrency)
+
+    @property
+    def held(self) -> int:
+        return len(self.waiting) + len(self.unsettled)
+
+    def room(self) -> int:
+        """How many more rows to claim: few for a slow receiver, many for a fast one."""
+        least = 2 * conf.per_webhook_concurrency
+        aim = max(min(int(self._rate * _LANE_SECONDS), _LANE_MOST), least)
+        return aim - self.held if self.held <= aim // 2 else 0
+
+    def take(self, invocations: list[Invocation]) -> None:
+        if not self.held:
+            # Time without work says nothing of the receiver.
+            self._rated_at += time.monotonic() - self._idle_since
+        self.waiting.extend(invocations)
+
+    def finish(self, invocation: Invocation) -> None:
+        self.unsettled.discard(invocation.pk)
+        self._finished += 1
+        now = self._idle_since = time.monotonic()
+        if now - self._rated_at >= _RATE_OVER:
+            self._rate = self._finished / (now - self._rated_at)
+            self._rated_at, self._finished = now, 0
+
+
+class Drain:
+    """Use as a context manager; ``run`` may be called again and again, ``finish`` ends it."""
+
+    def __init__(self) -> None:
+        self._token = uuid.uuid4().hex
+        self._pool = ThreadPoolExecutor(conf.concurrency, thread_name_prefix="auditwebhooks")
+        self._finished: queues.SimpleQueue[Finished] = queues.SimpleQueue()
+        self._lanes: dict[uuid.UUID, _Lane] = {}
+        self._lock = threading.Lock()
+        self._leaving = False
+        self._behind = False
+        self._tended_at = 0.0
+
+    def __enter__(self) -> Drain:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._pool.shutdown(wait=kind is None)
+        for lane in self._lanes.values():
+            lane.client.close()
+
+    def run(
+        self,
+        *,
+        seconds: float | None = None,
+        linger: float = 0.0,
+        patience: timedelta = timedelta(0),
+        keep: Callable[[bool], bool] = lambda backlog: True,
+    ) -> int:
+        """Work until nothing is due for ``linger`` seconds, or ``seconds`` are over.
+
+        ``patience``: what is due so soon is waited for. ``keep`` is asked every second, and told
+        whether more is due than is held here; False ends the run. Calls may still be in flight
+        then: see ``finish``. Returns how many attempts were made.
+        """
+        made = 0
+        started = last_work = time.monotonic()
+        while True:
+            found = self._look()
+            made += self._store(self._collect(wait=0 if found else LOOK_EVERY))
+            now = time.monotonic()
+            if found or self._held:
+                last_work = now
+            elif now - last_work >= linger and not is_due(within=patience):
+                break
+            if seconds is not None and now - started >= seconds:
+                break
+            if not self._tend(keep):
+                break
+        return made
+
+    def finish(self) -> int:
+        """Give back what was not started, wait for what is in flight, and store it."""
+        made = 0
+        with self._lock:
+            self._leaving = True
+        for lane in self._lanes.values():
+            self._give_back(lane)
+        while self._held:
+            made += self._store(self._collect(wait=_TEND_EVERY))
+            self._renew()
+        return made
+
+    @property
+    def _held(self) -> int:
+        return sum(lane.held for lane in self._lanes.values())
+
+    def _look(self) -> bool:
+        """Fan out what is new and claim what is due; whether there was any."""
+        if not (conf.enabled and conf.send):
+            return False
+        events = fan_out() if self._held < _HAND_MOST else 0
+        found, self._behind = events > 0, events == BATCH
+        now = timezone.now()
+        for due in claim.due_webhooks(now):
+            lane = self._lane(due)
+            if lane is None:
+                continue
+            room = min(lane.room(), _HAND_MOST - self._held)
+            in_minute = claim.room_in_minute(due, now)
+            if in_minute is not None:
+                room = min(room, in_minute - lane.held)
+            if room > 0:
+                claimed = claim.claim(lane.webhook, room, now, self._token)
+                lane.take(claimed)
+                found = found or bool(claimed)
+                self._behind = self._behind or len(claimed) == room
+                self._start(lane)
+        return found
+
+    def _lane(self, due: claim.DueWebhook) -> _Lane | None:
+        """The webhook's lane with its present configuration; None when it is gone."""
+        lane = self._lanes.get(due.id)
+        if lane is not None and lane.webhook.updated_at == due.updated_at:
+            return lane
+        webhook = Webhook.objects.primary().filter(pk=due.id).first()
+        if webhook is None:
+            return None
+        if lane is None:
+            lane = self._lanes[due.id] = _Lane(webhook)
+        else:
+            lane.configure(webhook)
+        return lane
+
+    def _start(self, lane: _Lane) -> None:
+        with self._lock:
+            while lane.waiting and lane.in_flight < conf.per_webhook_concurrency:
+                self._submit(lane)
+
+    def _submit(self, lane: _Lane) -> None:
+        """Hand the lane's next row to a thread; the lock is held."""
+        invocation = lane.waiting.popleft()
+        lane.unsettled.add(invocation.pk)
+        lane.in_flight += 1
+        self._pool.submit(self._send, lane, invocation)
+
+    def _send(self, lane: _Lane, invocation: Invocation) -> None:
+        """In a thread: one call, and the lane's next one goes to the end of the line."""
+        webhook = lane.webhook
+        result = _attempt(webhook, invocation, lane.client)
+        with self._lock:
+            lane.in_flight -= 1
+            self._finished.put(Finished(invocation=invocation, webhook=webhook, result=result))
+            if lane.waiting and not self._leaving:
+                self._submit(lane)
+
+    def _collect(self, wait: float) -> list[Finished]:
+        """The results that are there; waits for the first, and shortly for its followers."""
+        results: list[Finished] = []
+        until = time.monotonic() + wait
+        while len(results) < _STORE_ROWS:
+            try:
+                results.append(self._finished.get(timeout=max(until - time.monotonic(), 0)))
+            except queues.Empty:
+                break
+            if len(results) == 1:
+                until = time.monotonic() + _STORE_EVERY
+        return results
+
+    def _store(self, results: list[Finished]) -> int:
+        if not results:
+            return 0
+        stopped = store(results, self._token)
+        with self._lock:
+            for one in results:
+                self._lanes[one.webhook.pk].finish(one.invocation)
+        for webhook_id in stopped:
+            self._give_back(self._lanes[webhook_id])
+        return len(results)
+
+    def _tend(self, keep: Callable[[bool], bool]) -> bool:
+        """Once a second: is the run still wanted, are the leases, are the webhooks still on?"""
+        now = time.monotonic()
+        if now - self._tended_at < _TEND_EVERY:
+            return True
+        self._tended_at = now
+        self._renew()
+        self._give_back_stopped()
+        self._recover()
+        return keep(self._behind)
+
+    def _renew(self) -> None:
+        for lane in self._lanes.values():
+            if lane.held:
+                claim.renew(lane.webhook, self._ids(lane), self._token)
+
+    def _ids(self, lane: _Lane) -> list[int]:
+        with self._lock:
+            return [*lane.unsettled, *(invocation.pk for invocation in lane.waiting)]
+
+    def _give_back_stopped(self) -> None:
+        """A webhook that was switched off or paused meanwhile keeps what it has not sent."""
+        waiting = [webhook_id for webhook_id, lane in self._lanes.items() if lane.waiting]
+        if not waiting:
+            return
+        on = Webhook.objects.primary().filter(claim.may_send(timezone.now()), pk__in=waiting)
+        for webhook_id in set(waiting).difference(on.values_list("pk", flat=True)):
+            self._give_back(self._lanes[webhook_id])
+
+    def _give_back(self, lane: _Lane) -> None:
+        with self._lock:
+            ids = [invocation.pk for invocation in lane.waiting]
+            lane.waiting.clear()
+        if ids:
+            claim.give_back(ids, self._token)
+
+    def _recover(self) -> None:
+        """What dead workers held is due again; what killed them again and again is ended."""
+        now = timezone.now()
+        recovered = claim.recover(now)
+        if recovered:
+            logger.warning("%d attempts of a worker that stopped are due again.", recovered)
+        hopeless = claim.exhausted(now, self._token)
+        if hopeless:
+            store([_gave_up(invocation) for invocation in hopeless], self._token)
+
+
+def is_due(*, within: timedelta = timedelta(0)) -> bool:
+    """Whether there is anything to fan out now, or to send by then."""
+    if not (conf.enabled and conf.send):
+        return False
+    unseen = Event.objects.primary().filter(fanned_out_at__isnull=True)
+    return unseen.exists() or bool(claim.due_webhooks(timezone.now() + within))
+
+
+def _attempt(webhook: Webhook, invocation: Invocation, client: Client) -> Result:
+    event = invocation.event
+    assert event is not None  # noqa: S101 - only tests have none, and they are not queued
+    message = Message(
+        id=message_id(event.event_id, webhook.pk),
+        attempt=invocation.attempt,
+        payload_text=event.payload_text,
+    )
+    return attempt(webhook, message, client)
+
+
+def _gave_up(invocation: Invocation) -> Finished:
+    now = timezone.now()
+    return Finished(
+        invocation=invocation,
+        webhook=invocation.webhook or Webhook(),
+        result=Result(
+            outcome=Outcome.ERROR,
+            message=f"{invocation.claims} workers stopped while they were sending this.",
+            started_at=invocation.started_at or now,
+            finished_at=now,
+        ),
+    )

@@ -1,0 +1,87 @@
+"""From events to invocations: one pending row for each webhook that collects the event.
+
+Events are found by ``fanned_out_at``, never by an id above a mark: ids commit out of order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from django.db import connections, router, transaction
+from django.utils import timezone
+
+from auditwebhooks.enums import Trigger
+from auditwebhooks.models import Event, Invocation, Webhook
+from auditwebhooks.querysets import EventQuerySet
+from auditwebhooks.rows import take_write_lock
+
+BATCH = 500
+
+
+def fan_out(limit: int = BATCH) -> int:
+    """Give the oldest waiting events their invocations; how many events were done."""
+    using = router.db_for_write(Event)
+    waiting = Event.objects.using(using).filter(fanned_out_at__isnull=True)
+    if not waiting.exists():
+        return 0
+    with transaction.atomic(using=using):
+        take_write_lock(connections[using], Event)
+        events = list(_locked(waiting, using).order_by("id").defer("payload_text")[:limit])
+        if not events:
+            return 0
+        now = timezone.now()
+        Invocation.objects.using(using).bulk_create(_invocations(events, using, now))
+        done = [event.pk for event in events]
+        Event.objects.using(using).filter(pk__in=done).update(fanned_out_at=now)
+    return len(events)
+
+
+def _locked(waiting: EventQuerySet[Event], using: str) -> EventQuerySet[Event]:
+    features = connections[using].features
+    if not features.has_select_for_update:
+        return waiting
+    return waiting.select_for_update(skip_locked=features.has_select_for_update_skip_locked)
+
+
+def _invocations(events: Sequence[Event], using: str, now: datetime) -> list[Invocation]:
+    # Not only the active ones: an event belongs to those that were active when it was recorded.
+    webhooks = list(
+        Webhook.objects.using(using).only("id", "name", "event_types", "active_periods")
+    )
+    return [
+        Invocation(
+            webhook_id=webhook.pk,
+            webhook_name=webhook.name,
+            event_id=event.pk,
+            trigger=Trigger.EVENT,
+            created_at=now,
+            due_at=now,
+        )
+        for event in events
+        for webhook in webhooks
+        if webhook.was_collecting(event.created_at)
+        and matches(event.event_type, webhook.event_types)
+    ]
+
+
+def matches(event_type: str, patterns: Sequence[str]) -> bool:
+    """Whether an event passes a webhook's filter; ``*`` stands for any text, no filter for all."""
+    return not patterns or any(_matches(event_type, pattern) for pattern in patterns)
+
+
+def _matches(text: str, pattern: str) -> bool:
+    """In one pass: a regular expression with many ``.*`` could take for ever."""
+    first, *middle = pattern.split("*")
+    if not middle:
+        return text == pattern
+    last = middle.pop()
+    if not text.startswith(first) or not text[len(first) :].endswith(last):
+        return False
+    start, end = len(first), len(text) - len(last)
+    for part in middle:
+        found = text.find(part, start, end)
+        if found < 0:
+            return False
+        start = found + len(part)
+    return True

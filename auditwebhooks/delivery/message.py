@@ -1,0 +1,106 @@
+"""What one attempt sends: the request for a webhook and an event, and its storable form."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from dataclasses import dataclass
+from datetime import datetime
+
+from auditwebhooks import __version__, signing
+from auditwebhooks.masking import MASK
+from auditwebhooks.models import Webhook
+from auditwebhooks.payload import VARIABLES
+from auditwebhooks.templating import compile_template
+from auditwebhooks.transport.address import parse_address
+from auditwebhooks.transport.messages import Request
+
+USER_AGENT = f"django-auditwebhooks/{__version__}"
+
+TEST_PREFIX = "test_"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """One event for one webhook, at one attempt."""
+
+    # The same for every attempt, so that receivers can drop what they have seen.
+    id: str
+    attempt: int
+    # The event's payload as JSON text.
+    payload_text: str
+
+
+def message_id(event_id: str, webhook_id: uuid.UUID) -> str:
+    """Stable per event and webhook; without a dot, which the signed text uses as separator."""
+    return f"evt_{event_id.replace('-', '')}_{webhook_id.hex}"
+
+
+def test_message_id() -> str:
+    return f"{TEST_PREFIX}{uuid.uuid4().hex}"
+
+
+def compose(webhook: Webhook, message: Message, now: datetime) -> Request:
+    """The request as it is sent, secrets revealed.
+
+    Raises InvalidURLError, EncryptionError and TemplateRenderError: the outcomes invalid_url,
+    config and template.
+    """
+    address = parse_address(webhook.url)
+    text = compile_template(webhook.body_template, VARIABLES).render(
+        json.loads(message.payload_text)
+    )
+    # A lone surrogate has no UTF-8 form.
+    body = text.encode("utf-8", "replace") if text else None
+    headers = {
+        "Accept-Encoding": "identity",
+        "User-Agent": USER_AGENT,
+        **({"Content-Type": "application/json"} if body else {}),
+    }
+    own = {name.lower() for name in webhook.headers}
+    headers = {name: value for name, value in headers.items() if name.lower() not in own}
+    headers.update(webhook.revealed_headers())
+    headers.update(_standard_headers(webhook, message, now, body or b""))
+    return Request(
+        method=webhook.method,
+        url=address.url,
+        headers=headers,
+        body=body,
+        timeout=webhook.timeout,
+    )
+
+
+def _standard_headers(
+    webhook: Webhook, message: Message, now: datetime, body: bytes
+) -> dict[str, str]:
+    """Standard Webhooks: a fresh timestamp for each attempt, signed bytes = sent bytes."""
+    timestamp = int(now.timestamp())
+    headers = {
+        "webhook-id": message.id,
+        "webhook-timestamp": str(timestamp),
+        "webhook-attempt": str(message.attempt),
+    }
+    secrets = [secret.reveal() for secret in webhook.revealed_signing_secrets(now)]
+    if secrets:
+        headers["webhook-signature"] = signing.signature_header(
+            secrets, message.id, timestamp, body
+        )
+    return headers
+
+
+def storable_headers(webhook: Webhook, request: Request) -> dict[str, str]:
+    """The headers without the values that were typed for this webhook."""
+    typed = {name.lower() for name in webhook.headers}
+    return {
+        name: MASK if name.lower() in typed else value for name, value in request.headers.items()
+    }
+
+
+def secrets_of(webhook: Webhook, request: Request) -> list[str]:
+    """The exact texts that must not be stored, should a response repeat them."""
+    values = [request.headers[name] for name in webhook.headers if name in request.headers]
+    # "Bearer abc": the token alone is the secret too.
+    values += [part for value in values for part in value.split(" ")[1:]]
+    path = request.url.split("://", 1)[-1].partition("/")[2]
+    values += [request.url, path]
+    return sorted({value for value in values if len(value) >= 6}, key=len, reverse=True)

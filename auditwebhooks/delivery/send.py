@@ -1,0 +1,176 @@
+"""One attempt from configuration to verdict. The only code path that calls a webhook: deliveries
+and tests run through ``attempt``. Touches no database, so it runs in any thread."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from django.utils import timezone
+
+from auditwebhooks.conf import conf
+from auditwebhooks.delivery.judge import Judgement, judge
+from auditwebhooks.delivery.message import (
+    Message,
+    compose,
+    secrets_of,
+    storable_headers,
+)
+from auditwebhooks.enums import Outcome, Status
+from auditwebhooks.exceptions import (
+    EncryptionError,
+    InvalidURLError,
+    TemplateRenderError,
+    TemplateSyntaxError,
+)
+from auditwebhooks.masking import MASK
+from auditwebhooks.models import Invocation, Webhook
+from auditwebhooks.retry import retry_after
+from auditwebhooks.storable import storable
+from auditwebhooks.transport.client import Client
+from auditwebhooks.transport.messages import Request, Response
+from auditwebhooks.validation import Validator
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What an attempt came to, ready to be stored: everything secret is masked."""
+
+    outcome: Outcome
+    message: str
+    started_at: datetime
+    finished_at: datetime
+    duration_ms: int = 0
+    request_method: str = ""
+    request_url: str = ""
+    request_headers: Mapping[str, str] = field(default_factory=dict)
+    request_body: str = ""
+    response_status: int | None = None
+    response_headers: Mapping[str, str] = field(default_factory=dict)
+    response_body: str = ""
+    response_truncated: bool = False
+    validation_results: tuple[dict[str, Any], ...] = ()
+    # What the receiver asked to wait before the next call.
+    retry_after: timedelta | None = None
+
+    @property
+    def status(self) -> Status:
+        return Status.SUCCEEDED if self.outcome == Outcome.SUCCESS else Status.FAILED
+
+    def write_to(self, invocation: Invocation) -> None:
+        invocation.status = self.status
+        invocation.outcome = self.outcome
+        invocation.message = self.message
+        invocation.started_at = self.started_at
+        invocation.finished_at = self.finished_at
+        invocation.duration_ms = self.duration_ms
+        invocation.request_method = self.request_method
+        invocation.request_url = self.request_url
+        invocation.request_headers = dict(self.request_headers)
+        invocation.request_body = self.request_body
+        invocation.response_status = self.response_status
+        invocation.response_headers = dict(self.response_headers)
+        invocation.response_body = self.response_body
+        invocation.response_truncated = self.response_truncated
+        invocation.validation_results = list(self.validation_results)
+
+
+def attempt(webhook: Webhook, message: Message, client: Client) -> Result:
+    """Make one call. Whatever happens is a Result, nothing is raised."""
+    started_at = timezone.now()
+    try:
+        return _attempt(webhook, message, client, started_at)
+    except Exception as error:
+        logger.exception("An attempt failed unexpectedly.")
+        return _unsent(
+            webhook,
+            started_at,
+            Outcome.ERROR,
+            f"The attempt failed unexpectedly ({type(error).__name__}); see the worker's log.",
+        )
+
+
+def _attempt(webhook: Webhook, message: Message, client: Client, started_at: datetime) -> Result:
+    try:
+        request = compose(webhook, message, started_at)
+    except InvalidURLError as error:
+        return _unsent(webhook, started_at, Outcome.INVALID_URL, str(error))
+    except EncryptionError as error:
+        return _unsent(webhook, started_at, Outcome.CONFIG, str(error))
+    except (TemplateRenderError, TemplateSyntaxError) as error:
+        return _unsent(webhook, started_at, Outcome.TEMPLATE, str(error))
+    response = client.send(request)
+    judgement = judge(response, _validators(webhook.response_validators))
+    return _sent(webhook, request, response, judgement, started_at)
+
+
+def _validators(stored: Sequence[Mapping[str, Any]]) -> list[Validator]:
+    return [Validator.from_dict(validator) for validator in stored]
+
+
+def _unsent(webhook: Webhook, started_at: datetime, outcome: Outcome, message: str) -> Result:
+    return Result(
+        outcome=outcome,
+        message=message,
+        started_at=started_at,
+        finished_at=timezone.now(),
+        request_method=webhook.method,
+        request_url=webhook.masked_url,
+    )
+
+
+def _sent(
+    webhook: Webhook,
+    request: Request,
+    response: Response,
+    judgement: Judgement,
+    started_at: datetime,
+) -> Result:
+    secrets = secrets_of(webhook, request)
+    limit = conf.max_response_body
+    finished_at = timezone.now()
+    return Result(
+        outcome=judgement.outcome,
+        message=scrub(judgement.message, secrets),
+        started_at=started_at,
+        finished_at=finished_at,
+        duration_ms=response.duration_ms,
+        request_method=request.method,
+        request_url=webhook.masked_url,
+        request_headers=storable_headers(webhook, request),
+        request_body=_text(request.body or b""),
+        response_status=response.status,
+        response_headers={
+            storable(name): scrub(storable(value), secrets)
+            for name, value in response.headers.items()
+        },
+        response_body=scrub(_text(response.body[:limit]), secrets),
+        response_truncated=response.too_long or len(response.body) > limit,
+        validation_results=tuple(
+            {
+                **result,
+                "found": [scrub(found, secrets) for found in result["found"]],
+                "message": scrub(result["message"], secrets),
+            }
+            for result in judgement.validation_results
+        ),
+        retry_after=retry_after(
+            response.headers.get("Retry-After"), response.status, datetime.now(UTC)
+        ),
+    )
+
+
+def scrub(text: str, secrets: Sequence[str]) -> str:
+    """The text without the exact secrets, longest first."""
+    for secret in secrets:
+        text = text.replace(secret, MASK)
+    return text
+
+
+def _text(raw: bytes) -> str:
+    return storable(raw.decode("utf-8", "replace"))

@@ -1,0 +1,81 @@
+"""Results become rows: one bulk statement for a batch, and only by those who still hold them."""
+
+from __future__ import annotations
+
+import uuid
+from collections import defaultdict
+from collections.abc import Sequence
+
+from django.db import connections, router, transaction
+
+from auditwebhooks.delivery import health
+from auditwebhooks.delivery.reschedule import Finished, settle
+from auditwebhooks.enums import Status
+from auditwebhooks.models import Invocation
+from auditwebhooks.rows import take_write_lock
+from auditwebhooks.signals import invocation_finished
+
+_STORED = (
+    "status",
+    "outcome",
+    "message",
+    "request_method",
+    "request_url",
+    "request_headers",
+    "request_body",
+    "response_status",
+    "response_headers",
+    "response_body",
+    "response_truncated",
+    "validation_results",
+    "duration_ms",
+    "started_at",
+    "finished_at",
+    "claim_token",
+    "lease_until",
+    "claims",
+)
+
+
+def store(finished: Sequence[Finished], token: str) -> set[uuid.UUID]:
+    """Store what was claimed with this token; returns the webhooks that must not be called now.
+
+    A row that was taken over meanwhile, or whose webhook is gone, is left to its new owner.
+    """
+    using = router.db_for_write(Invocation)
+    with transaction.atomic(using=using):
+        take_write_lock(connections[using], Invocation)
+        owned = _owned(finished, token, using)
+        retries = []
+        of_webhook: dict[uuid.UUID, list[Finished]] = defaultdict(list)
+        for one in owned:
+            following = settle(one)
+            # Of a webhook that was deleted meanwhile only the row is left.
+            if one.invocation.webhook_id is not None:
+                of_webhook[one.webhook.pk].append(one)
+                if following is not None:
+                    retries.append(following)
+        health.upsert(Invocation, [one.invocation for one in owned], _STORED, using)
+        Invocation.objects.using(using).bulk_create(retries)
+        held = health.note(of_webhook, using)
+    for one in owned:
+        if one.invocation.status != Status.PENDING:
+            invocation_finished.send_robust(sender=Invocation, invocation=one.invocation)
+    return held | health.switch_off_gone(one for ones in of_webhook.values() for one in ones)
+
+
+def _owned(finished: Sequence[Finished], token: str, using: str) -> list[Finished]:
+    """Those whose rows still carry the token, locked."""
+    ids = [one.invocation.pk for one in finished]
+    rows = Invocation.objects.using(using).filter(
+        pk__in=ids, claim_token=token, status=Status.SENDING
+    )
+    if connections[using].features.has_select_for_update:
+        rows = rows.select_for_update(
+            no_key=connections[using].features.has_select_for_no_key_update
+        )
+    webhooks = dict(rows.order_by("pk").values_list("pk", "webhook_id"))
+    owned = [one for one in finished if one.invocation.pk in webhooks]
+    for one in owned:
+        one.invocation.webhook_id = webhooks[one.invocation.pk]
+    return owned

@@ -1,0 +1,53 @@
+"""Test: one call with a webhook's values as they stand, saved or not."""
+
+from __future__ import annotations
+
+import time
+
+from django.db import router
+from django.utils import timezone
+from django.utils.translation import gettext_lazy
+
+from auditwebhooks import payload
+from auditwebhooks.delivery.message import Message, test_message_id
+from auditwebhooks.delivery.send import attempt
+from auditwebhooks.enums import Outcome, Trigger
+from auditwebhooks.models import Invocation, Webhook
+from auditwebhooks.transport.client import Client
+
+SUCCESSFUL = gettext_lazy("Test successful")
+FAILED = gettext_lazy("Test failed")
+
+
+def send_test(webhook: Webhook) -> Invocation:
+    """Send the sample event once, by the same code path as every delivery.
+
+    ``webhook`` may be unsaved or hold unsaved values, and need not be active. The invocation of
+    a webhook that is in the database is kept, any other is only returned. A test never counts
+    for the webhook's health. Nothing is raised: a failure is the invocation's outcome.
+    """
+    message = Message(
+        id=test_message_id(),
+        attempt=1,
+        payload_text=payload.sample(time.time_ns()).as_text(),
+    )
+    with Client() as client:
+        result = attempt(webhook, message, client)
+    now = timezone.now()
+    invocation = Invocation(
+        webhook_name=webhook.name,
+        trigger=Trigger.TEST,
+        created_at=result.started_at,
+        due_at=now,
+    )
+    result.write_to(invocation)
+    using = router.db_for_write(Invocation)
+    if Webhook.objects.using(using).filter(pk=webhook.pk).exists():
+        invocation.webhook_id = webhook.pk
+        invocation.save(using=using)
+    return invocation
+
+
+def verdict(invocation: Invocation) -> str:
+    """The seed page's words."""
+    return str(SUCCESSFUL if invocation.outcome == Outcome.SUCCESS else FAILED)

@@ -1,0 +1,235 @@
+"""Claims: a row is held by one worker, until its lease ends."""
+
+from __future__ import annotations
+
+import threading
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import connections
+from django.utils import timezone
+
+from auditwebhooks.delivery import claim
+from auditwebhooks.models import Invocation, Webhook, WebhookHealth
+from tests.factories import make_invocation, make_webhook
+
+pytestmark = pytest.mark.django_db
+
+
+def due_names() -> list[str]:
+    ids = [due.id for due in claim.due_webhooks(timezone.now())]
+    return sorted(Webhook.objects.filter(pk__in=ids).values_list("name", flat=True))
+
+
+def test_a_claim_takes_the_oldest_due_rows() -> None:
+    webhook = make_webhook()
+    now = timezone.now()
+    late = make_invocation(webhook, due_at=now - timedelta(seconds=1))
+    early = make_invocation(webhook, due_at=now - timedelta(seconds=9))
+    make_invocation(webhook, due_at=now + timedelta(seconds=9))
+
+    claimed = claim.claim(webhook, 5, now, "t1")
+
+    assert [one.pk for one in claimed] == [early.pk, late.pk]
+    row = Invocation.objects.get(pk=early.pk)
+    assert (row.status, row.claim_token, row.claims) == ("sending", "t1", 1)
+    assert row.started_at == now
+    assert row.lease_until == now + timedelta(seconds=30)
+
+
+def test_a_claim_takes_no_more_than_asked_for() -> None:
+    webhook = make_webhook()
+    for _ in range(3):
+        make_invocation(webhook)
+
+    assert len(claim.claim(webhook, 2, timezone.now(), "t1")) == 2
+    assert len(claim.claim(webhook, 2, timezone.now(), "t2")) == 1
+    assert claim.claim(webhook, 2, timezone.now(), "t3") == []
+
+
+def test_a_claim_takes_only_its_webhook_s_rows() -> None:
+    mine, other = make_webhook(), make_webhook()
+    make_invocation(other)
+
+    assert claim.claim(mine, 5, timezone.now(), "t1") == []
+
+
+def test_claimed_rows_come_with_their_event(django_assert_num_queries: Any) -> None:
+    webhook = make_webhook()
+    make_invocation(webhook)
+    [claimed] = claim.claim(webhook, 5, timezone.now(), "t1")
+
+    with django_assert_num_queries(0):
+        assert claimed.event.payload["event_id"]
+
+
+def test_the_lease_outlasts_the_call() -> None:
+    webhook = make_webhook(timeout_in_sec=60)
+
+    assert claim.lease(webhook) == timedelta(seconds=80)
+
+
+def test_webhooks_are_due_when_something_is() -> None:
+    make_invocation(make_webhook(name="Due"))
+    make_invocation(make_webhook(name="Later"), due_at=timezone.now() + timedelta(seconds=5))
+    make_invocation(make_webhook(name="Done"), status="succeeded")
+    make_webhook(name="Nothing")
+
+    assert due_names() == ["Due"]
+    soon = claim.due_webhooks(timezone.now() + timedelta(seconds=6))
+    assert len(soon) == 2
+
+
+def test_a_webhook_that_is_off_is_not_due_and_keeps_its_rows() -> None:
+    webhook = make_webhook(name="Off")
+    make_invocation(webhook)
+    webhook.active = False
+    webhook.save()
+    assert due_names() == []
+
+    webhook.active = True
+    webhook.save()
+    assert due_names() == ["Off"]
+
+
+@pytest.mark.parametrize("reason", ["retry_after", "configuration"])
+def test_a_paused_webhook_is_not_due_until_the_pause_ends(reason: str) -> None:
+    webhook = make_webhook(name="Paused")
+    make_invocation(webhook)
+    health = WebhookHealth.objects.create(
+        webhook=webhook,
+        paused_until=timezone.now() + timedelta(minutes=5),
+        pause_reason=reason,
+        paused_configuration=webhook.updated_at,
+    )
+    assert due_names() == []
+
+    health.paused_until = timezone.now() - timedelta(seconds=1)
+    health.save()
+    assert due_names() == ["Paused"]
+
+
+def test_a_changed_configuration_ends_only_the_pause_that_waits_for_it() -> None:
+    until = timezone.now() + timedelta(minutes=5)
+    for name, reason in (("Mended", "configuration"), ("Asked to wait", "retry_after")):
+        webhook = make_webhook(name=name)
+        make_invocation(webhook)
+        WebhookHealth.objects.create(
+            webhook=webhook,
+            paused_until=until,
+            pause_reason=reason,
+            paused_configuration=webhook.updated_at,
+        )
+        webhook.save()
+
+    assert due_names() == ["Mended"]
+
+
+def test_given_back_rows_are_due_again() -> None:
+    webhook = make_webhook()
+    invocation = make_invocation(webhook)
+    claim.claim(webhook, 5, timezone.now(), "t1")
+
+    claim.give_back([invocation.pk], "another")
+    assert due_names() == []
+    claim.give_back([invocation.pk], "t1")
+    assert due_names() == [webhook.name]
+    invocation.refresh_from_db()
+    assert (invocation.claim_token, invocation.lease_until, invocation.claims) == ("", None, 0)
+
+
+def test_a_lease_is_renewed_by_its_holder_only() -> None:
+    webhook = make_webhook()
+    invocation = make_invocation(webhook)
+    long_ago = timezone.now() - timedelta(hours=1)
+    claim.claim(webhook, 5, long_ago + timedelta(hours=1), "t1")
+    Invocation.objects.update(lease_until=long_ago)
+
+    claim.renew(webhook, [invocation.pk], "another")
+    invocation.refresh_from_db()
+    assert invocation.lease_until == long_ago
+
+    claim.renew(webhook, [invocation.pk], "t1")
+    invocation.refresh_from_db()
+    assert invocation.lease_until > timezone.now()
+
+
+def test_what_a_dead_worker_held_is_due_again() -> None:
+    webhook = make_webhook()
+    make_invocation(webhook)
+    now = timezone.now()
+    claim.claim(webhook, 5, now, "dead")
+
+    assert claim.recover(now) == 0
+    assert claim.recover(now + timedelta(seconds=31)) == 1
+    [again] = claim.claim(webhook, 5, timezone.now(), "alive")
+    assert again.claims == 2
+    assert again.attempt == 1
+
+
+def test_a_row_that_no_worker_survives_is_ended_not_repeated() -> None:
+    webhook = make_webhook()
+    now = timezone.now()
+    ended = make_invocation(
+        webhook,
+        status="sending",
+        claim_token="dead",
+        claims=claim.MAX_CLAIMS,
+        lease_until=now - timedelta(seconds=1),
+    )
+
+    assert claim.recover(now) == 0
+    assert [one.pk for one in claim.exhausted(now, "t1")] == [ended.pk]
+    assert claim.exhausted(now, "t2") == []
+
+
+def test_a_row_held_while_its_webhook_was_deleted_is_cancelled_in_the_end() -> None:
+    webhook = make_webhook()
+    invocation = make_invocation(webhook)
+    now = timezone.now()
+    claim.claim(webhook, 5, now, "dead")
+    webhook.delete()
+
+    claim.recover(now + timedelta(seconds=31))
+    claim.recover(now + timedelta(seconds=32))
+
+    invocation.refresh_from_db()
+    assert (invocation.status, invocation.outcome) == ("failed", "cancelled")
+
+
+def test_the_rate_limit_counts_the_last_minute() -> None:
+    webhook = make_webhook(max_per_minute=3)
+    now = timezone.now()
+    for seconds in (10, 59, 61):
+        make_invocation(webhook, status="succeeded", started_at=now - timedelta(seconds=seconds))
+    make_invocation(webhook, due_at=now)
+    make_invocation(make_webhook(), due_at=now)
+
+    rooms = {due.max_per_minute: claim.room_in_minute(due, now) for due in claim.due_webhooks(now)}
+    assert rooms == {3: 1, None: None}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_claims_of_two_workers_never_overlap() -> None:
+    webhook = make_webhook()
+    for _ in range(60):
+        make_invocation(webhook)
+    together = threading.Barrier(4)
+    taken: dict[str, list[int]] = {}
+
+    def work(token: str) -> None:
+        mine = taken.setdefault(token, [])
+        together.wait(10)
+        while claimed := claim.claim(webhook, 7, timezone.now(), token):
+            mine.extend(one.pk for one in claimed)
+        connections.close_all()
+
+    threads = [threading.Thread(target=work, args=(f"t{number}",)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+
+    everything = [pk for mine in taken.values() for pk in mine]
+    assert len(everything) == len(set(everything)) == 60

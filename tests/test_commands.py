@@ -1,0 +1,135 @@
+"""The management commands."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from auditwebhooks import signing, wake
+from auditwebhooks.management.commands import auditwebhooks_deliver, auditwebhooks_listen
+from auditwebhooks.models import Invocation, Wake
+from auditwebhooks.receiver import Receiver
+from tests.conftest import Inbox
+from tests.factories import SECRET, make_event, make_webhook
+
+
+@pytest.mark.django_db(transaction=True)
+class TestDeliver:
+    def test_once_delivers_what_is_due(self, inbox: Inbox) -> None:
+        make_webhook(url=inbox.url)
+        for _ in range(3):
+            make_event()
+        told = io.StringIO()
+
+        call_command("auditwebhooks_deliver", "--once", stdout=told)
+
+        assert told.getvalue() == "Attempts made: 3\n"
+        assert Invocation.objects.filter(status="succeeded").count() == 3
+        assert Wake.objects.get(slot=0).state == "idle"
+
+    def test_it_delivers_beside_a_running_worker(self, inbox: Inbox) -> None:
+        make_webhook(url=inbox.url)
+        make_event()
+        worker = wake.acquire(range(1))
+
+        call_command("auditwebhooks_deliver", "--once", stdout=io.StringIO())
+
+        assert len(inbox.deliveries) == 1
+        assert worker.renew()
+
+    def test_while_it_runs_commits_call_nobody_else(self) -> None:
+        command = auditwebhooks_deliver.Command()
+        assert command._keep(backlog=False) is True
+        assert wake.call(wake.BELL) is False
+
+        command._stop()
+        assert command._keep(backlog=False) is False
+        command._release()
+        assert wake.call(wake.BELL) is True
+
+    def test_it_says_when_sending_is_off(self, inbox: Inbox, configure: Any) -> None:
+        make_webhook(url=inbox.url)
+        make_event()
+        configure(SEND=False)
+        told = io.StringIO()
+
+        call_command("auditwebhooks_deliver", "--once", stderr=told)
+
+        assert "SEND is off" in told.getvalue()
+        assert inbox.deliveries == []
+
+
+class TestListen:
+    def show(self, **delivery: Any) -> str:
+        """What the command prints of a delivery that a receiver got."""
+        told = io.StringIO()
+        command = auditwebhooks_listen.Command(stdout=told)
+        with Receiver(on_delivery=command._show, secret=delivery.get("secret", "")) as receiver:
+            request = urllib.request.Request(  # noqa: S310
+                receiver.url + "in",
+                data=delivery["body"],
+                headers=delivery.get("headers", {}),
+                method="POST",
+            )
+            urllib.request.urlopen(request).read()  # noqa: S310
+        return told.getvalue()
+
+    def test_it_prints_request_line_headers_json_and_signature(self) -> None:
+        body = b'{"a":"\xc3\xa9"}'
+        now = int(time.time())
+        printed = self.show(
+            body=body,
+            secret=SECRET,
+            headers={
+                "webhook-id": "evt_1",
+                "webhook-timestamp": str(now),
+                "webhook-signature": signing.sign(SECRET, "evt_1", now, body),
+            },
+        )
+
+        assert " POST /in\n" in printed
+        assert "webhook-id: evt_1\n" in printed.lower()
+        assert "Signature verified\n" in printed
+        assert '{\n  "a": "é"\n}' in printed
+
+    def test_a_body_that_is_no_json_is_printed_as_it_is(self) -> None:
+        assert "\nplain \ufffd\n" in self.show(body=b"plain \xff")
+
+    def test_a_busy_port_is_told(self) -> None:
+        with (
+            Receiver() as receiver,
+            pytest.raises(CommandError, match="Choose another --port"),
+        ):
+            call_command("auditwebhooks_listen", "--port", str(receiver.port))
+
+    def test_a_secret_that_is_none_is_told(self) -> None:
+        with pytest.raises(CommandError, match="starts with"):
+            call_command("auditwebhooks_listen", "--secret", "hunter2")
+
+    def test_it_runs_until_it_is_stopped(self) -> None:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "django", "auditwebhooks_listen", "--port", "0"],
+            env={**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings"},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            url = process.stdout.readline().split()[2]
+            urllib.request.urlopen(url, data=b"{}").read()  # noqa: S310
+            assert process.stdout.readline() == "\n"
+            assert "POST /" in process.stdout.readline()
+            process.send_signal(signal.SIGINT)
+            rest, _ = process.communicate(timeout=20)
+        finally:
+            process.kill()
+        assert rest.endswith("Stopped.\n")
+        assert process.returncode == 0

@@ -1,0 +1,375 @@
+"""The engine over real TLS: what is due arrives, and nobody waits for a slow neighbour."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import Counter
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from auditwebhooks.delivery import claim, drain
+from auditwebhooks.delivery.drain import Drain, is_due
+from auditwebhooks.models import Event, Invocation, Webhook
+from auditwebhooks.receiver import Answer, Delivery
+from tests.conftest import Inbox
+from tests.factories import make_event, make_invocation, make_webhook
+from tests.live import until
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def drain_all(**options: Any) -> int:
+    with Drain() as engine:
+        return engine.run(**options) + engine.finish()
+
+
+def statuses() -> Counter[str]:
+    return Counter(Invocation.objects.values_list("status", flat=True))
+
+
+def test_what_is_recorded_arrives(inbox: Inbox) -> None:
+    make_webhook(url=inbox.url)
+    sent = [make_event() for _ in range(5)]
+
+    assert drain_all() == 5
+
+    assert statuses() == {"succeeded": 5}
+    ids = {json.loads(one.body)["data"]["timestamp"] for one in inbox.deliveries}
+    assert ids == {event.payload["event_time"] for event in sent}
+    assert not Event.objects.filter(fanned_out_at=None).exists()
+
+
+def test_more_than_a_batch_arrives_once_each(inbox: Inbox) -> None:
+    make_webhook(url=inbox.url)
+    for _ in range(700):
+        make_event()
+
+    assert drain_all() == 700
+
+    ids = Counter(one.headers["webhook-id"] for one in inbox.deliveries)
+    assert len(ids) == 700
+    assert set(ids.values()) == {1}
+    assert statuses() == {"succeeded": 700}
+
+
+def test_rows_claimed_while_results_wait_to_be_stored_are_sent_too(
+    inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The calls have ended, their results are not stored, and more rows are claimed."""
+    look = Drain._look
+
+    def look_when_all_calls_have_ended(engine: Drain) -> bool:
+        until(lambda: not any(lane.in_flight for lane in engine._lanes.values()))
+        return look(engine)
+
+    monkeypatch.setattr(Drain, "_look", look_when_all_calls_have_ended)
+    make_webhook(url=inbox.url)
+    for _ in range(60):
+        make_event()
+
+    assert drain_all(seconds=10) == 60
+
+
+def test_each_webhook_gets_its_own(inbox: Inbox) -> None:
+    for name in ("a", "b", "c"):
+        make_webhook(url=inbox.url + name)
+    make_event()
+
+    drain_all()
+
+    assert sorted(one.path for one in inbox.deliveries) == ["/a", "/b", "/c"]
+    assert len({one.headers["webhook-id"] for one in inbox.deliveries}) == 3
+
+
+def test_nothing_to_do_ends_at_once(inbox: Inbox) -> None:
+    assert drain_all() == 0
+
+
+def test_a_retry_that_is_due_is_made_with_the_same_id(inbox: Inbox, configure: Any) -> None:
+    configure(RETRY_DELAYS=[0, 0])
+    inbox.answers = [Answer(status=500), Answer(status=500)]
+    make_webhook(url=inbox.url)
+    make_event()
+
+    drain_all()
+
+    assert [one.headers["webhook-attempt"] for one in inbox.deliveries] == ["1", "2", "3"]
+    assert len({one.headers["webhook-id"] for one in inbox.deliveries}) == 1
+    chain = Invocation.objects.order_by("attempt").values_list("attempt", "trigger", "status")
+    assert list(chain) == [
+        (1, "event", "failed"),
+        (2, "retry", "failed"),
+        (3, "retry", "succeeded"),
+    ]
+
+
+def test_what_is_due_soon_is_waited_for(inbox: Inbox, configure: Any) -> None:
+    configure(RETRY_DELAYS=[0.3])
+    inbox.answers = [Answer(status=500)]
+    make_webhook(url=inbox.url)
+    make_event()
+
+    drain_all(patience=timedelta(seconds=2))
+
+    assert statuses() == {"failed": 1, "succeeded": 1}
+
+
+def test_what_is_due_later_is_left(inbox: Inbox) -> None:
+    inbox.answers = [Answer(status=500)]
+    make_webhook(url=inbox.url)
+    make_event()
+
+    assert drain_all() == 1
+    assert statuses() == {"failed": 1, "pending": 1}
+    assert not is_due()
+
+
+def test_a_slow_webhook_does_not_hold_up_another(inbox: Inbox) -> None:
+    slow = threading.Event()
+
+    def answer(delivery: Delivery) -> Answer:
+        if delivery.path == "/slow":
+            slow.wait(20)
+        return Answer()
+
+    inbox.answer = answer
+    make_webhook(url=inbox.url + "slow")
+    make_webhook(url=inbox.url + "fast")
+    for _ in range(40):
+        make_event()
+
+    worker = threading.Thread(target=lambda: _in_thread(drain_all))
+    worker.start()
+    fast = Invocation.objects.filter(webhook__url__endswith="fast", status="succeeded")
+    until(lambda: fast.count() == 40)
+    arrived = Counter(one.path for one in inbox.deliveries)
+    slow.set()
+    worker.join(30)
+
+    assert arrived["/fast"] == 40
+    # Only so many calls to one webhook are in flight.
+    assert arrived["/slow"] == 8
+    assert statuses() == {"succeeded": 80}
+
+
+def _in_thread(function: Callable[[], object]) -> None:
+    from django.db import connections
+
+    try:
+        function()
+    finally:
+        connections.close_all()
+
+
+def test_the_present_configuration_is_used(inbox: Inbox) -> None:
+    webhook = make_webhook(url=inbox.url + "old")
+    with Drain() as engine:
+        make_event()
+        engine.run()
+        webhook.url = inbox.url + "new"
+        webhook.save()
+        make_event()
+        engine.run()
+        engine.finish()
+
+    paths = [one.path for one in inbox.deliveries]
+    assert paths == ["/old", "/new"]
+
+
+def test_a_webhook_switched_off_keeps_what_waits(inbox: Inbox) -> None:
+    webhook = make_webhook(url=inbox.url)
+    make_event()
+    webhook.active = False
+    webhook.save()
+
+    assert drain_all() == 0
+    assert statuses() == {"pending": 1}
+
+    webhook.active = True
+    webhook.save()
+    assert drain_all() == 1
+
+
+def test_gone_stops_the_rest(inbox: Inbox, configure: Any) -> None:
+    configure(PER_WEBHOOK_CONCURRENCY=1)
+    inbox.answer = lambda delivery: Answer(status=410)
+    webhook = make_webhook(url=inbox.url)
+    for _ in range(300):
+        make_event()
+
+    drain_all()
+
+    assert Webhook.objects.get(pk=webhook.pk).active is False
+    assert len(inbox.deliveries) < 300
+    assert Invocation.objects.filter(status="sending").count() == 0
+    assert statuses()["pending"] == 300 - len(inbox.deliveries)
+
+
+def test_a_request_to_wait_stops_the_rest(inbox: Inbox, configure: Any) -> None:
+    configure(PER_WEBHOOK_CONCURRENCY=1)
+    inbox.answer = lambda delivery: Answer(status=429, headers={"Retry-After": "3600"})
+    make_webhook(url=inbox.url)
+    for _ in range(300):
+        make_event()
+
+    drain_all()
+
+    assert len(inbox.deliveries) < 300
+    # What was not tried waits; each that was tried has its next attempt.
+    assert statuses() == {"failed": len(inbox.deliveries), "pending": 300}
+    assert not is_due()
+
+
+def test_a_rate_limit_is_kept(inbox: Inbox) -> None:
+    make_webhook(url=inbox.url, max_per_minute=5)
+    for _ in range(20):
+        make_event()
+
+    with Drain() as engine:
+        engine.run(seconds=1)
+        engine.finish()
+
+    assert len(inbox.deliveries) == 5
+    assert statuses() == {"succeeded": 5, "pending": 15}
+
+
+def test_leaving_gives_back_what_was_not_started(inbox: Inbox) -> None:
+    entered, release = threading.Event(), threading.Event()
+
+    def answer(delivery: Delivery) -> Answer:
+        entered.set()
+        release.wait(20)
+        return Answer()
+
+    inbox.answer = answer
+    make_webhook(url=inbox.url)
+    for _ in range(12):
+        make_event()
+
+    def keep(backlog: bool) -> bool:
+        return not entered.wait(10)
+
+    with Drain() as engine:
+        engine.run(keep=keep)
+        threading.Timer(0.2, release.set).start()
+        engine.finish()
+
+    assert statuses() == {"succeeded": 8, "pending": 4}
+    assert set(Invocation.objects.values_list("claim_token", flat=True)) == {""}
+
+
+def test_what_a_dead_worker_held_is_sent_again(inbox: Inbox) -> None:
+    webhook = make_webhook(url=inbox.url)
+    make_invocation(webhook)
+    claim.claim(webhook, 1, timezone.now(), "dead")
+    Invocation.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
+
+    with Drain() as engine:
+        engine.run(linger=0.5)
+        engine.finish()
+
+    row = Invocation.objects.get()
+    assert (row.status, row.claims, row.attempt) == ("succeeded", 2, 1)
+    assert "A worker stopped" in row.message
+
+
+def test_a_row_that_killed_its_workers_is_ended_with_a_next_attempt(inbox: Inbox) -> None:
+    webhook = make_webhook(url=inbox.url)
+    make_invocation(
+        webhook,
+        status="sending",
+        claim_token="dead",
+        claims=claim.MAX_CLAIMS,
+        lease_until=timezone.now() - timedelta(seconds=1),
+    )
+
+    with Drain() as engine:
+        engine.run(linger=0.5)
+        engine.finish()
+
+    first, second = Invocation.objects.order_by("attempt")
+    assert (first.status, first.outcome) == ("failed", "error")
+    assert "5 workers stopped" in first.message
+    assert (second.status, second.attempt) == ("pending", 2)
+    assert inbox.deliveries == []
+
+
+def test_leases_are_renewed_while_a_call_lasts(
+    inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(drain, "_TEND_EVERY", 0.05)
+    entered, release = threading.Event(), threading.Event()
+
+    def answer(delivery: Delivery) -> Answer:
+        entered.set()
+        release.wait(20)
+        return Answer()
+
+    inbox.answer = answer
+    webhook = make_webhook(url=inbox.url)
+    make_invocation(webhook)
+    past = timezone.now() - timedelta(seconds=5)
+    seen: list[Any] = []
+
+    def keep(backlog: bool) -> bool:
+        if entered.is_set() and not seen:
+            Invocation.objects.update(lease_until=past)
+            seen.append(past)
+        elif seen:
+            seen.append(Invocation.objects.get().lease_until)
+            release.set()
+        return True
+
+    with Drain() as engine:
+        engine.run(keep=keep)
+        engine.finish()
+
+    assert seen[1] > timezone.now()
+    assert statuses() == {"succeeded": 1}
+
+
+@pytest.mark.parametrize("key", ["SEND", "ENABLED"])
+def test_nothing_is_sent_while_sending_is_off(inbox: Inbox, configure: Any, key: str) -> None:
+    make_webhook(url=inbox.url)
+    make_event()
+    configure(**{key: False})
+
+    assert drain_all() == 0
+    assert not is_due()
+    assert inbox.deliveries == []
+
+
+def test_a_lost_secret_keeps_events_waiting_and_says_so(inbox: Inbox, settings: Any) -> None:
+    webhook = make_webhook(url=inbox.url, headers={"Authorization": "Bearer canary"})
+    make_event()
+    settings.SECRET_KEY = "another one"
+
+    drain_all()
+
+    row = Invocation.objects.get()
+    assert (row.status, row.outcome) == ("pending", "config")
+    assert "type the secret again" in row.message
+    assert inbox.deliveries == []
+
+    webhook = Webhook.objects.get(pk=webhook.pk)
+    webhook.headers = {"Authorization": "Bearer typed again"}
+    webhook.save()
+    drain_all()
+    assert inbox.deliveries[0].headers["Authorization"] == "Bearer typed again"
+    assert statuses() == {"succeeded": 1}
+
+
+def test_a_rotated_key_with_its_fallback_delivers_on(inbox: Inbox, settings: Any) -> None:
+    make_webhook(url=inbox.url, headers={"Authorization": "Bearer canary"})
+    make_event()
+    settings.SECRET_KEY_FALLBACKS = [settings.SECRET_KEY]
+    settings.SECRET_KEY = "another one"
+
+    drain_all()
+
+    assert inbox.deliveries[0].headers["Authorization"] == "Bearer canary"
