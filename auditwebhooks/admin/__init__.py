@@ -1,0 +1,7 @@
+"""The operator's console: webhooks, their invocations, and the audit log."""
+
+from auditwebhooks.admin.events import EventAdmin
+from auditwebhooks.admin.invocations import InvocationAdmin
+from auditwebhooks.admin.webhooks import WebhookAdmin
+
+__all__ = ["EventAdmin", "InvocationAdmin", "WebhookAdmin"]

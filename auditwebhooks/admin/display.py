@@ -1,0 +1,97 @@
+"""How values are shown: dots with words, pretty JSON, links. Everything is escaped."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import admin
+from django.db.models import Model, QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+
+from auditwebhooks.models import Webhook
+
+if TYPE_CHECKING:
+    ModelAdmin = admin.ModelAdmin[Any]
+else:
+    ModelAdmin = admin.ModelAdmin
+
+
+class ReadOnlyAdmin(ModelAdmin):
+    """A log: looked at, never written by hand."""
+
+    change_form_template = "admin/auditwebhooks/log_change_form.html"
+    # Columns that a list does not show and must not load.
+    heavy: tuple[str, ...] = ()
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        rows: QuerySet[Any] = super().get_queryset(request)
+        match = request.resolver_match
+        is_list = match is not None and str(match.url_name).endswith("_changelist")
+        return rows.defer(*self.heavy) if is_list else rows
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+def dot(kind: str, word: str) -> SafeString:
+    """A coloured dot, and the word for those who do not see colours."""
+    return format_html(
+        '<span class="auditwebhooks-status"><span class="auditwebhooks-dot auditwebhooks-dot-{}" '
+        'aria-hidden="true"></span> {}</span>',
+        kind,
+        word,
+    )
+
+
+def moment(value: datetime | None) -> str:
+    """A time in the viewer's zone, with seconds: several of one attempt differ by little."""
+    if value is None:
+        return "-"
+    local = timezone.localtime(value) if timezone.is_aware(value) else value
+    return f"{date_format(local)} {local:%H:%M:%S}"
+
+
+def status_dot(webhook: Webhook) -> SafeString:
+    """Green: active; white: inactive; amber: paused."""
+    if not webhook.active:
+        return dot("white", _("Inactive"))
+    if webhook.paused_until is not None:
+        return dot("amber", _("Paused"))
+    return dot("green", _("Active"))
+
+
+def pretty(value: Any) -> str:
+    """JSON data, or text that may be JSON, indented in a block; a dash for nothing."""
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            return _block(value)
+    return _block(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def _block(text: str) -> str:
+    return format_html('<pre class="auditwebhooks-code">{}</pre>', text) if text else "-"
+
+
+def link(site: admin.AdminSite, target: Model | None, words: object) -> SafeString:
+    """A link to the target's page in the same admin."""
+    if target is None:
+        return format_html("{}", words)
+    meta = target._meta
+    name = f"{site.name}:{meta.app_label}_{meta.model_name}_change"
+    return format_html('<a href="{}">{}</a>', reverse(name, args=[target.pk]), words)

@@ -1,0 +1,82 @@
+"""The audit log: read-only, newest first."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.http import HttpRequest
+from django.utils.html import format_html_join
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy
+
+from auditwebhooks.admin.display import ReadOnlyAdmin, link, pretty
+from auditwebhooks.models import Event
+
+
+@admin.register(Event)
+class EventAdmin(ReadOnlyAdmin):
+    list_display = ("created_at", "action", "actor_name", "target", "source")
+    list_filter = ("action", "actor_type", "source", "created_at")
+    ordering = ("-created_at", "-id")
+    show_full_result_count = False
+    list_per_page = 50
+    heavy = ("payload_text",)
+    fields = (
+        "created_at",
+        "event_type",
+        "event_id",
+        "action",
+        "actor",
+        "target",
+        "source",
+        "metadata",
+        "previous_object",
+        "current_object",
+        "invocation_list",
+    )
+
+    class Media:
+        css = {"all": ("auditwebhooks/admin.css",)}
+
+    def get_readonly_fields(
+        self, request: HttpRequest, obj: Event | None = None
+    ) -> tuple[str, ...]:
+        return self.fields
+
+    @admin.display(description=gettext_lazy("Target"))
+    def target(self, event: Event) -> str:
+        return f"{event.target_type}: {event.target_name}" if event.target_type else "-"
+
+    @admin.display(description=gettext_lazy("Actor"))
+    def actor(self, event: Event) -> str:
+        return f"{event.actor_name} ({event.actor_id}, {event.get_actor_type_display()})"
+
+    @admin.display(description=gettext_lazy("Metadata"))
+    def metadata(self, event: Event) -> str:
+        return pretty(event.payload["data"]["metadata"])
+
+    @admin.display(description=gettext_lazy("Before"))
+    def previous_object(self, event: Event) -> str:
+        return pretty(event.payload["data"]["previous_target_object"])
+
+    @admin.display(description=gettext_lazy("After"))
+    def current_object(self, event: Event) -> str:
+        return pretty(event.payload["data"]["current_target_object"])
+
+    @admin.display(description=gettext_lazy("Invocations"))
+    def invocation_list(self, event: Event) -> SafeString:
+        invocations = event.invocations.order_by("id").only("webhook_name", "attempt", "status")
+        return format_html_join(
+            " ",
+            "<div>{}</div>",
+            (
+                (
+                    link(
+                        self.admin_site,
+                        invocation,
+                        f"{invocation.webhook_name}, {invocation.attempt}: "
+                        f"{invocation.get_status_display()}",
+                    ),
+                )
+                for invocation in invocations[:100]
+            ),
+        )

@@ -1,0 +1,162 @@
+"""The webhook form, in the seed page's order and words. The rules are the model's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from django import forms
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from auditwebhooks.admin.widgets import BodyTemplateInput, HeaderRows, SecretInput, ValidatorRows
+from auditwebhooks.masking import MASK
+from auditwebhooks.models import Webhook
+
+
+class HeadersFormField(forms.Field):
+    widget = HeaderRows
+
+    def clean(self, value: list[dict[str, str]]) -> dict[str, str]:
+        headers: dict[str, str] = {}
+        for row in value or []:
+            key = row["key"].strip()
+            if key in headers:
+                raise forms.ValidationError(_('The header "%s" stands here twice.') % key)
+            # Outer white space comes from copying and is never meant.
+            headers[key] = row["value"].strip() or MASK
+        return headers
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        sent = {row["key"].strip(): row["value"] or MASK for row in data or []}
+        return sent != dict(initial or {})
+
+
+class ValidatorsFormField(forms.Field):
+    widget = ValidatorRows
+
+    def clean(self, value: list[dict[str, str]]) -> list[dict[str, Any]]:
+        return [
+            {"json_path": row["path"].strip(), "expected_values": _lines(row["expected"])}
+            for row in value or []
+        ]
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        return self.clean(data) != (initial or [])
+
+
+class EventTypesFormField(forms.CharField):
+    """One pattern on each line."""
+
+    widget = forms.Textarea(attrs={"rows": 3})
+
+    def prepare_value(self, value: Any) -> Any:
+        return "\n".join(value) if isinstance(value, list) else value
+
+    def clean(self, value: str | None) -> list[str]:
+        return (value or "").split()
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        return self.clean(data) != (initial or [])
+
+
+def _lines(text: str) -> list[str]:
+    return [line for line in text.splitlines() if line.strip()]
+
+
+if TYPE_CHECKING:
+    ModelForm = forms.ModelForm[Webhook]
+else:
+    ModelForm = forms.ModelForm
+
+
+class WebhookForm(ModelForm):
+    headers = HeadersFormField(
+        label=gettext_lazy("Headers"),
+        required=False,
+        help_text=gettext_lazy(
+            "The authentication information required by the target system, for example the key "
+            "Authorization with the value Bearer and the API token. Stored values are encrypted "
+            "and never shown again."
+        ),
+    )
+    response_validators = ValidatorsFormField(
+        label=gettext_lazy("Response Validators"),
+        required=False,
+        help_text=gettext_lazy(
+            "Verify that the response meets your criteria: a JSONPath that starts with $.data. "
+            "and the values it may have, each on a line of its own."
+        ),
+    )
+    event_types = EventTypesFormField(
+        label=gettext_lazy("Event Types"),
+        required=False,
+        help_text=gettext_lazy(
+            "Send these events only, for example access.* or *.deleted, each on a line of its "
+            "own. Empty: every event."
+        ),
+    )
+    signing_secret = forms.CharField(
+        label=gettext_lazy("Signing Secret"),
+        required=False,
+        widget=SecretInput,
+        help_text=gettext_lazy(
+            "whsec_ and base64. When set, every request is signed as Standard Webhooks; after a "
+            "change the old secret signs along for 24 hours."
+        ),
+    )
+
+    class Meta:
+        model = Webhook
+        fields = (
+            "name",
+            "active",
+            "type",
+            "method",
+            "url",
+            "body_template",
+            "headers",
+            "timeout_in_sec",
+            "response_validators",
+            "event_types",
+            "signing_secret",
+            "max_attempts",
+            "retry_on_validation",
+            "max_per_minute",
+        )
+        labels: Mapping[str, Any] = {
+            "name": gettext_lazy("Audit Webhook Name"),
+            "active": gettext_lazy("Active"),
+            "type": gettext_lazy("Type"),
+            "method": gettext_lazy("Method"),
+            "url": gettext_lazy("URL"),
+            "body_template": gettext_lazy("Body Template"),
+            "timeout_in_sec": gettext_lazy("Timeout in seconds"),
+        }
+        help_texts: Mapping[str, Any] = {
+            "name": gettext_lazy(
+                "A unique, alphanumeric, user-friendly name for identifying this webhook."
+            ),
+            "method": gettext_lazy("The REST method."),
+            "url": gettext_lazy(
+                "The URL of the target system that will receive the webhook. It uses the HTTPS "
+                "protocol and does not specify any custom ports."
+            ),
+            "body_template": gettext_lazy(
+                "A JSON body with {{placeholders}} in quotes. Empty: no body."
+            ),
+            "timeout_in_sec": gettext_lazy(
+                "The duration to wait before marking the request as failed."
+            ),
+        }
+        widgets: Mapping[str, Any] = {
+            "url": forms.TextInput(attrs={"class": "vLargeTextField"}),
+            "body_template": BodyTemplateInput(
+                attrs={"rows": 20, "class": "vLargeTextField auditwebhooks-code"}
+            ),
+        }
+
+    def clean_signing_secret(self) -> str:
+        """An empty box keeps what is stored; where nothing is stored there is nothing to keep."""
+        value: str = self.cleaned_data["signing_secret"]
+        return "" if value == MASK and not self.instance.signing_secret else value

@@ -1,0 +1,134 @@
+"""Every call that was or will be made: read-only, newest first."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest
+from django.template.loader import render_to_string
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from auditwebhooks.admin.display import ReadOnlyAdmin, dot, link, moment, pretty
+from auditwebhooks.enums import Status
+from auditwebhooks.models import Invocation
+
+_COLOURS = {Status.SUCCEEDED: "green", Status.FAILED: "red", Status.SENDING: "amber"}
+
+
+@admin.register(Invocation)
+class InvocationAdmin(ReadOnlyAdmin):
+    list_display = (
+        "created_at",
+        "webhook_name",
+        "shown_status",
+        "outcome",
+        "response_status",
+        "attempt",
+        "trigger",
+    )
+    list_filter = ("status", "outcome", "trigger", "webhook", "created_at")
+    ordering = ("-created_at", "-id")
+    show_full_result_count = False
+    list_per_page = 50
+    heavy = ("request_headers", "request_body", "response_headers", "response_body")
+    fieldsets = (
+        (
+            None,
+            {
+                "fields": (
+                    "webhook_link",
+                    "event_link",
+                    "trigger",
+                    "attempt",
+                    "shown_status",
+                    "outcome",
+                    "message",
+                )
+            },
+        ),
+        (
+            gettext_lazy("Request"),
+            {"fields": ("request_method", "request_url", "sent_headers", "sent_body")},
+        ),
+        (
+            gettext_lazy("Response"),
+            {
+                "fields": (
+                    "response_status",
+                    "received_headers",
+                    "received_body",
+                    "cut",
+                    "validators",
+                )
+            },
+        ),
+        (
+            gettext_lazy("Times"),
+            {"fields": ("created", "due", "started", "finished", "duration_ms")},
+        ),
+    )
+
+    class Media:
+        css = {"all": ("auditwebhooks/admin.css",)}
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return [name for _title, options in self.fieldsets for name in options["fields"]]
+
+    @admin.display(description=gettext_lazy("Status"), ordering="status")
+    def shown_status(self, invocation: Invocation) -> SafeString:
+        colour = _COLOURS.get(Status(invocation.status), "white")
+        return dot(colour, invocation.get_status_display())
+
+    @admin.display(description=gettext_lazy("Webhook"))
+    def webhook_link(self, invocation: Invocation) -> SafeString:
+        return link(self.admin_site, invocation.webhook, invocation.webhook_name)
+
+    @admin.display(description=gettext_lazy("Event"))
+    def event_link(self, invocation: Invocation) -> SafeString:
+        return link(self.admin_site, invocation.event, invocation.event or "-")
+
+    @admin.display(description=gettext_lazy("Headers"))
+    def sent_headers(self, invocation: Invocation) -> str:
+        return pretty(invocation.request_headers)
+
+    @admin.display(description=gettext_lazy("Body"))
+    def sent_body(self, invocation: Invocation) -> str:
+        return pretty(invocation.request_body)
+
+    @admin.display(description=gettext_lazy("Headers"))
+    def received_headers(self, invocation: Invocation) -> str:
+        return pretty(invocation.response_headers)
+
+    @admin.display(description=gettext_lazy("Body"))
+    def received_body(self, invocation: Invocation) -> str:
+        return pretty(invocation.response_body)
+
+    @admin.display(description=gettext_lazy("Stored body"))
+    def cut(self, invocation: Invocation) -> str:
+        return _("only the beginning") if invocation.response_truncated else _("complete")
+
+    @admin.display(description=gettext_lazy("Response validators"))
+    def validators(self, invocation: Invocation) -> str:
+        return render_to_string(
+            "admin/auditwebhooks/validation_results.html",
+            {"results": invocation.validation_results},
+        )
+
+    @admin.display(description=gettext_lazy("Created"))
+    def created(self, invocation: Invocation) -> str:
+        return moment(invocation.created_at)
+
+    @admin.display(description=gettext_lazy("Due"))
+    def due(self, invocation: Invocation) -> str:
+        return moment(invocation.due_at)
+
+    @admin.display(description=gettext_lazy("Started"))
+    def started(self, invocation: Invocation) -> str:
+        return moment(invocation.started_at)
+
+    @admin.display(description=gettext_lazy("Finished"))
+    def finished(self, invocation: Invocation) -> str:
+        return moment(invocation.finished_at)

@@ -1,0 +1,113 @@
+"""Rows of inputs for headers and validators. They work without JavaScript: a few empty rows are
+always there, and the script only adds more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from django import forms
+
+from auditwebhooks.masking import MASK
+from auditwebhooks.payload import FIELDS
+
+_EMPTY_ROWS = 1
+
+
+class RowsWidget(forms.Widget):
+    """Inputs named ``<name>-<number>-<part>``, one row after the other."""
+
+    parts: tuple[str, ...] = ()
+
+    class Media:
+        js = ("auditwebhooks/rows.js",)
+        css = {"all": ("auditwebhooks/admin.css",)}
+
+    def rows_of(self, value: Any) -> Iterable[Mapping[str, Any]]:
+        """The rows that show a field's value."""
+        raise NotImplementedError
+
+    def get_context(self, name: str, value: Any, attrs: dict[str, Any] | None) -> dict[str, Any]:
+        context = super().get_context(name, value, attrs)
+        empty = dict.fromkeys(self.parts, "")
+        rows = [*self.rows_of(value), *([empty] * _EMPTY_ROWS)]
+        context["widget"]["rows"] = [
+            {"name": f"{name}-{number}", **row} for number, row in enumerate(rows)
+        ]
+        context["widget"]["template_row"] = {"name": f"{name}-__number__", **empty}
+        return context
+
+    def value_from_datadict(
+        self, data: Mapping[str, Any], files: Any, name: str
+    ) -> list[dict[str, str]]:
+        """The rows as they were sent, without the empty ones."""
+        rows = []
+        number = 0
+        while f"{name}-{number}-{self.parts[0]}" in data:
+            row = {part: data.get(f"{name}-{number}-{part}", "") for part in self.parts}
+            if any(text.strip() for text in row.values()):
+                rows.append(row)
+            number += 1
+        return rows
+
+    def value_omitted_from_data(self, data: Any, files: Any, name: str) -> bool:
+        return f"{name}-0-{self.parts[0]}" not in data
+
+    def id_for_label(self, id_: str) -> str:
+        return ""
+
+
+class HeaderRows(RowsWidget):
+    """Key and value. A stored value is never shown; left empty it is kept."""
+
+    template_name = "admin/auditwebhooks/header_rows.html"
+    parts = ("key", "value")
+
+    def rows_of(self, value: Any) -> Iterable[Mapping[str, Any]]:
+        if isinstance(value, Mapping):
+            return [{"key": key, "kept": True} for key in value]
+        # As it was sent. Typed values are not sent back into a page.
+        return [{"key": row["key"], "kept": row["value"] in ("", MASK)} for row in value or []]
+
+
+class ValidatorRows(RowsWidget):
+    """JSONPath, and the expected values, one on each line."""
+
+    template_name = "admin/auditwebhooks/validator_rows.html"
+    parts = ("path", "expected")
+
+    def rows_of(self, value: Any) -> Iterable[Mapping[str, Any]]:
+        return [
+            row
+            if "path" in row
+            else {"path": row["json_path"], "expected": "\n".join(row["expected_values"])}
+            for row in value or []
+        ]
+
+
+class BodyTemplateInput(forms.Textarea):
+    """The template's text, with every field of the payload below it."""
+
+    template_name = "admin/auditwebhooks/body_template_input.html"
+
+    def get_context(self, name: str, value: Any, attrs: dict[str, Any] | None) -> dict[str, Any]:
+        context = super().get_context(name, value, attrs)
+        context["payload_fields"] = FIELDS
+        return context
+
+
+class SecretInput(forms.PasswordInput):
+    """A password box that keeps what is stored while it is empty, and a box to take it away."""
+
+    template_name = "admin/auditwebhooks/secret_input.html"
+
+    def get_context(self, name: str, value: Any, attrs: dict[str, Any] | None) -> dict[str, Any]:
+        context = super().get_context(name, None, attrs)
+        context["widget"]["is_stored"] = value == MASK
+        context["widget"]["remove_name"] = f"{name}-remove"
+        return context
+
+    def value_from_datadict(self, data: Mapping[str, Any], files: Any, name: str) -> str:
+        if data.get(f"{name}-remove"):
+            return ""
+        return str(data.get(name) or MASK)
