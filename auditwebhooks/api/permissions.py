@@ -1,0 +1,39 @@
+"""Who may do what: Django's model permissions, for reading too."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import Model
+from rest_framework.permissions import DjangoModelPermissions
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+TEST_WEBHOOK = "auditwebhooks.test_webhook"
+
+
+class ModelPermissions(DjangoModelPermissions):
+    """As Django REST Framework's own, which asks nothing of readers."""
+
+    perms_map = {
+        **DjangoModelPermissions.perms_map,
+        "GET": ["%(app_label)s.view_%(model_name)s"],
+        "HEAD": ["%(app_label)s.view_%(model_name)s"],
+        "OPTIONS": ["%(app_label)s.view_%(model_name)s"],
+    }
+
+
+class MayTest(DjangoModelPermissions):
+    """Testing saved values takes the right to test; other values the right to save them, too."""
+
+    def get_required_permissions(self, method: str, model_cls: type[Model]) -> list[str]:
+        return [TEST_WEBHOOK]
+
+    def has_permission(self, request: Request, view: APIView) -> bool:
+        return super().has_permission(request, view) and self._may_give_values(request, view)
+
+    @staticmethod
+    def _may_give_values(request: Request, view: Any) -> bool:
+        if "pk" not in view.kwargs:
+            return bool(request.user.has_perm("auditwebhooks.add_webhook"))
+        return not request.data or bool(request.user.has_perm("auditwebhooks.change_webhook"))

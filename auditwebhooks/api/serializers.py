@@ -1,0 +1,166 @@
+"""Webhooks, invocations and events as JSON. The rules of a webhook are the model's."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from django.core.exceptions import ValidationError as ModelValidationError
+from django.db import IntegrityError, router, transaction
+from django.utils.translation import gettext as _
+from rest_framework import serializers
+
+from auditwebhooks.models import Event, Invocation, Webhook
+
+if TYPE_CHECKING:
+    WebhookModelSerializer = serializers.ModelSerializer[Webhook]
+    InvocationModelSerializer = serializers.ModelSerializer[Invocation]
+    EventModelSerializer = serializers.ModelSerializer[Event]
+else:
+    WebhookModelSerializer = serializers.ModelSerializer
+    InvocationModelSerializer = serializers.ModelSerializer
+    EventModelSerializer = serializers.ModelSerializer
+
+
+class WebhookSerializer(WebhookModelSerializer):
+    """After ``is_valid()`` the webhook with the given values, not saved yet, is in ``webhook``."""
+
+    # Read masked; "***" keeps what is stored.
+    headers = serializers.DictField(required=False)
+    signing_secret = serializers.CharField(required=False, allow_blank=True)
+    url = serializers.CharField()
+    response_validators = serializers.JSONField(required=False)
+    event_types = serializers.JSONField(required=False)
+
+    webhook: Webhook
+
+    class Meta:
+        model = Webhook
+        fields = (
+            "id",
+            "name",
+            "active",
+            "type",
+            "method",
+            "url",
+            "body_template",
+            "headers",
+            "timeout_in_sec",
+            "response_validators",
+            "event_types",
+            "signing_secret",
+            "max_attempts",
+            "retry_on_validation",
+            "max_per_minute",
+            "created_at",
+            "updated_at",
+            "last_success_at",
+            "last_failure_at",
+            "consecutive_failures",
+            "paused_until",
+            "disabled_reason",
+        )
+        read_only_fields = (
+            "id",
+            "created_at",
+            "updated_at",
+            "last_success_at",
+            "last_failure_at",
+            "consecutive_failures",
+            "paused_until",
+            "disabled_reason",
+        )
+
+    def to_internal_value(self, data: Any) -> Any:
+        unknown = sorted(set(data) - set(self.fields)) if isinstance(data, Mapping) else []
+        if unknown:
+            reason = _("There is no such field.")
+            raise serializers.ValidationError({str(name): [reason] for name in unknown})
+        return super().to_internal_value(data)
+
+    def to_representation(self, instance: Webhook) -> dict[str, Any]:
+        shown: dict[str, Any] = super().to_representation(instance)
+        user = getattr(self.context.get("request"), "user", None)
+        if user is None or not user.has_perm("auditwebhooks.change_webhook"):
+            shown["url"] = instance.masked_url
+        return shown
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """Ask the model, so that form, API and ``full_clean()`` answer alike."""
+        webhook = copy.copy(self.instance) if self.instance else Webhook()
+        for name, value in attrs.items():
+            setattr(webhook, name, value)
+        try:
+            webhook.full_clean()
+        except ModelValidationError as error:
+            raise serializers.ValidationError(error.message_dict) from None
+        self.webhook = webhook
+        return attrs
+
+    def save(self, **kwargs: Any) -> Webhook:
+        using = router.db_for_write(Webhook)
+        try:
+            with transaction.atomic(using=using):
+                self.webhook.save(using=using)
+        except IntegrityError:
+            # Somebody else was faster with this name.
+            self.webhook.full_clean()
+            raise
+        self.instance = self.webhook
+        return self.webhook
+
+
+class InvocationSerializer(InvocationModelSerializer):
+    class Meta:
+        model = Invocation
+        fields = (
+            "id",
+            "webhook",
+            "webhook_name",
+            "event",
+            "trigger",
+            "attempt",
+            "status",
+            "outcome",
+            "message",
+            "request_method",
+            "request_url",
+            "request_headers",
+            "request_body",
+            "response_status",
+            "response_headers",
+            "response_body",
+            "response_truncated",
+            "validation_results",
+            "duration_ms",
+            "created_at",
+            "due_at",
+            "started_at",
+            "finished_at",
+        )
+        read_only_fields = fields
+
+
+class EventSerializer(EventModelSerializer):
+    payload = serializers.JSONField(read_only=True)
+
+    class Meta:
+        model = Event
+        fields = (
+            "id",
+            "event_id",
+            "event_type",
+            "created_at",
+            "action",
+            "actor_id",
+            "actor_name",
+            "actor_type",
+            "source",
+            "target_type",
+            "target_id",
+            "target_name",
+            "fanned_out_at",
+            "payload",
+        )
+        read_only_fields = fields

@@ -1,0 +1,94 @@
+"""Viewsets. Authentication is the host's; everything else is set here, whatever the host's
+REST_FRAMEWORK says."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django_filters.rest_framework import DjangoFilterBackend
+from rest_framework import mixins, viewsets
+from rest_framework.decorators import action
+from rest_framework.pagination import CursorPagination
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from auditwebhooks.api.filters import EventFilter, InvocationFilter, WebhookFilter
+from auditwebhooks.api.permissions import MayTest, ModelPermissions
+from auditwebhooks.api.serializers import (
+    EventSerializer,
+    InvocationSerializer,
+    WebhookSerializer,
+)
+from auditwebhooks.delivery.trial import send_test, verdict
+from auditwebhooks.models import Event, Invocation, Webhook
+
+if TYPE_CHECKING:
+    GenericViewSet = viewsets.GenericViewSet[Any]
+    ModelViewSet = viewsets.ModelViewSet[Webhook]
+    Listed = mixins.ListModelMixin
+else:
+    GenericViewSet = viewsets.GenericViewSet
+    ModelViewSet = viewsets.ModelViewSet
+    Listed = mixins.ListModelMixin
+
+
+class NewestFirst(CursorPagination):
+    """By id: unique, indexed, and the same however many rows come in meanwhile."""
+
+    ordering = "-id"
+    page_size = 50
+    page_size_query_param = "page_size"
+    max_page_size = 500
+
+
+class WebhooksNewestFirst(NewestFirst):
+    ordering = ("-created_at", "-id")  # type: ignore[assignment]
+
+
+class WebhookViewSet(ModelViewSet):
+    queryset = Webhook.objects.select_related("health")
+    serializer_class = WebhookSerializer
+    permission_classes = [ModelPermissions]
+    pagination_class = WebhooksNewestFirst
+    filter_backends = [DjangoFilterBackend]
+    filterset_class = WebhookFilter
+
+    @action(detail=False, methods=["post"], url_path="test", permission_classes=[MayTest])
+    def test_values(self, request: Request) -> Response:
+        """Test the values of the body; nothing is saved."""
+        return self._test(self.get_serializer(data=request.data))
+
+    @action(detail=True, methods=["post"], url_path="test", permission_classes=[MayTest])
+    def test_saved(self, request: Request, pk: str) -> Response:
+        """Test a saved webhook; values of the body go over the saved ones and stay unsaved."""
+        webhook = self.get_object()
+        return self._test(self.get_serializer(webhook, data=request.data, partial=True))
+
+    def _test(self, serializer: Any) -> Response:
+        serializer.is_valid(raise_exception=True)
+        invocation = send_test(serializer.webhook)
+        return Response(
+            {
+                "result": verdict(invocation),
+                "invocation": InvocationSerializer(invocation).data,
+            }
+        )
+
+
+class InvocationViewSet(Listed, mixins.RetrieveModelMixin, GenericViewSet):
+    queryset = Invocation.objects.all()
+    serializer_class = InvocationSerializer
+    permission_classes = [ModelPermissions]
+    pagination_class = NewestFirst
+    filter_backends = [DjangoFilterBackend]
+    filterset_class = InvocationFilter
+
+
+class EventViewSet(Listed, mixins.RetrieveModelMixin, GenericViewSet):
+    queryset = Event.objects.all()
+    serializer_class = EventSerializer
+    permission_classes = [ModelPermissions]
+    pagination_class = NewestFirst
+    filter_backends = [DjangoFilterBackend]
+    filterset_class = EventFilter
+    lookup_field = "event_id"

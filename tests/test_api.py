@@ -1,0 +1,281 @@
+"""The REST API: webhooks, their test, and the logs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Permission, User
+from rest_framework.test import APIClient
+
+from auditwebhooks.models import Event, Invocation, Webhook
+from auditwebhooks.payload import DEFAULT_TEMPLATE
+from auditwebhooks.receiver import Answer
+from tests.conftest import Inbox
+from tests.factories import SECRET, make_event, make_invocation, make_webhook
+
+pytestmark = pytest.mark.django_db
+
+WEBHOOKS = "/api/audit/webhooks/"
+
+
+def someone(*permissions: str) -> APIClient:
+    """A client whose user has these permissions."""
+    user = User.objects.create_user("-".join(permissions) or "nobody")
+    user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
+    client = APIClient()
+    client.force_authenticate(user)
+    return client
+
+
+@pytest.fixture
+def editor() -> APIClient:
+    return someone(
+        "view_webhook", "add_webhook", "change_webhook", "delete_webhook", "test_webhook"
+    )
+
+
+def values(**overrides: Any) -> dict[str, Any]:
+    return {"name": "SIEM", "url": "https://hooks.example.com/in", **overrides}
+
+
+def test_a_webhook_is_made_with_defaults(editor: APIClient) -> None:
+    answer = editor.post(WEBHOOKS, values(), format="json")
+
+    assert answer.status_code == 201, answer.json()
+    made = answer.json()
+    assert made["id"] == str(Webhook.objects.get().pk)
+    assert made["active"] is True
+    assert made["type"] == "http"
+    assert made["method"] == "POST"
+    assert made["body_template"] == DEFAULT_TEMPLATE
+    assert made["headers"] == {}
+    assert made["response_validators"] == []
+    assert made["signing_secret"] == ""
+    assert made["last_success_at"] is None
+    assert made["consecutive_failures"] == 0
+
+
+def test_secrets_are_written_and_never_read(editor: APIClient) -> None:
+    answer = editor.post(
+        WEBHOOKS,
+        values(headers={"Authorization": "Bearer canary"}, signing_secret=SECRET),
+        format="json",
+    )
+
+    assert answer.json()["headers"] == {"Authorization": "***"}
+    assert answer.json()["signing_secret"] == "***"
+    assert Webhook.objects.get().revealed_headers() == {"Authorization": "Bearer canary"}
+    for url in (WEBHOOKS, f"{WEBHOOKS}{answer.json()['id']}/"):
+        assert "canary" not in editor.get(url).content.decode()
+
+
+def test_putting_back_what_was_read_changes_nothing(editor: APIClient) -> None:
+    made = editor.post(
+        WEBHOOKS,
+        values(headers={"Authorization": "Bearer canary"}, signing_secret=SECRET),
+        format="json",
+    ).json()
+    before = Event.objects.count()
+    url = f"{WEBHOOKS}{made['id']}/"
+
+    answer = editor.put(url, editor.get(url).json(), format="json")
+
+    assert answer.status_code == 200, answer.json()
+    assert Event.objects.count() == before
+    assert Webhook.objects.get().revealed_headers() == {"Authorization": "Bearer canary"}
+
+
+@pytest.mark.parametrize(
+    ("given", "field", "words"),
+    [
+        ({"name": "a/b"}, "name", "Take out"),
+        ({"url": "http://hooks.example.com/"}, "url", "must start with https://"),
+        ({"method": "TRACE"}, "method", "not a valid choice"),
+        ({"body_template": '{"a": {{event_id}}}'}, "body_template", "in quotes"),
+        ({"headers": {"Host": "x"}}, "headers", "set by the delivery itself"),
+        ({"headers": {"A": "***"}}, "headers", "no stored value"),
+        ({"headers": ["A"]}, "headers", "dictionary"),
+        ({"timeout_in_sec": 61}, "timeout_in_sec", "1 to 60 seconds"),
+        ({"timeout_in_sec": "soon"}, "timeout_in_sec", "integer"),
+        (
+            {"response_validators": [{"json_path": "$.a", "expected_values": []}]},
+            "response_validators",
+            "at least one expected value",
+        ),
+        ({"event_types": ["a b"]}, "event_types", "no event type"),
+        ({"signing_secret": "hunter2"}, "signing_secret", "starts with"),
+        ({"max_attempts": 12}, "max_attempts", "1 to 11"),
+        ({"colour": "red"}, "colour", "no such field"),
+    ],
+)
+def test_a_bad_value_is_answered_with_its_field(
+    editor: APIClient, given: dict[str, Any], field: str, words: str
+) -> None:
+    answer = editor.post(WEBHOOKS, values(**given), format="json")
+
+    assert answer.status_code == 400
+    assert list(answer.json()) == [field]
+    assert words in " ".join(answer.json()[field])
+    assert not Webhook.objects.exists()
+
+
+def test_a_refused_change_changes_nothing(editor: APIClient) -> None:
+    webhook = make_webhook(name="SIEM", headers={"A": "canary"})
+    answer = editor.patch(
+        f"{WEBHOOKS}{webhook.pk}/",
+        {"name": "New", "url": "https://other.example.com/"},
+        format="json",
+    )
+
+    assert answer.status_code == 400
+    assert list(answer.json()) == ["headers"]
+    webhook.refresh_from_db()
+    assert (webhook.name, webhook.url) == ("SIEM", "https://hooks.example.com/in")
+
+
+def test_read_only_fields_are_ignored(editor: APIClient) -> None:
+    webhook = make_webhook()
+    answer = editor.patch(
+        f"{WEBHOOKS}{webhook.pk}/",
+        {"id": "x", "consecutive_failures": 9, "active": False},
+        format="json",
+    )
+
+    assert answer.status_code == 200
+    assert answer.json()["active"] is False
+    assert answer.json()["consecutive_failures"] == 0
+
+
+def test_the_user_of_the_api_is_the_actor_of_the_change(editor: APIClient) -> None:
+    editor.post(WEBHOOKS, values(), format="json")
+
+    event = Event.objects.get(event_type="auditwebhooks.webhook.created")
+    assert event.actor_type == "user"
+    assert event.source == "API"
+
+
+def test_values_are_tested_without_saving(editor: APIClient, inbox: Inbox) -> None:
+    answer = editor.post(
+        f"{WEBHOOKS}test/",
+        values(url=inbox.url, headers={"Authorization": "Bearer canary"}),
+        format="json",
+    )
+
+    assert answer.status_code == 200, answer.json()
+    assert answer.json()["result"] == "Test successful"
+    invocation = answer.json()["invocation"]
+    assert (invocation["trigger"], invocation["status"]) == ("test", "succeeded")
+    assert invocation["request_headers"]["Authorization"] == "***"
+    assert inbox.deliveries[0].headers["Authorization"] == "Bearer canary"
+    assert not Webhook.objects.exists()
+    assert not Invocation.objects.exists()
+
+
+def test_a_saved_webhook_is_tested_with_values_over_the_saved_ones(
+    editor: APIClient, inbox: Inbox
+) -> None:
+    webhook = make_webhook(url=inbox.url + "saved", headers={"A": "stored"})
+    inbox.answers = [Answer(), Answer(status=500)]
+    url = f"{WEBHOOKS}{webhook.pk}/test/"
+
+    assert editor.post(url).json()["result"] == "Test successful"
+    typed = editor.post(url, {"url": inbox.url + "typed"}, format="json").json()
+    assert typed["result"] == "Test failed"
+
+    assert [one.path for one in inbox.deliveries] == ["/saved", "/typed"]
+    assert inbox.deliveries[1].headers["A"] == "stored"
+    assert Webhook.objects.get().url.endswith("saved")
+    assert Invocation.objects.filter(trigger="test").count() == 2
+
+
+@pytest.mark.parametrize(
+    ("permissions", "expected"),
+    [
+        ((), [403, 403, 403, 403, 403, 403]),
+        (("view_webhook",), [200, 200, 403, 403, 403, 403]),
+        (("view_webhook", "test_webhook"), [200, 200, 403, 403, 403, 200]),
+        (("add_webhook", "test_webhook"), [403, 403, 201, 403, 200, 200]),
+        (("change_webhook",), [403, 403, 403, 200, 403, 403]),
+    ],
+)
+def test_who_may_do_what(permissions: tuple[str, ...], expected: list[int], inbox: Inbox) -> None:
+    client = someone(*permissions)
+    webhook = make_webhook(url=inbox.url)
+    one = f"{WEBHOOKS}{webhook.pk}/"
+    answers = [
+        client.get(WEBHOOKS),
+        client.get(one),
+        client.post(WEBHOOKS, values(), format="json"),
+        client.patch(one, {"active": True}, format="json"),
+        client.post(f"{WEBHOOKS}test/", values(name="x", url=inbox.url), format="json"),
+        client.post(f"{one}test/"),
+    ]
+
+    assert [answer.status_code for answer in answers] == expected
+
+
+def test_other_values_for_a_saved_webhook_take_the_right_to_change_it(inbox: Inbox) -> None:
+    webhook = make_webhook(url=inbox.url)
+    client = someone("test_webhook")
+    url = f"{WEBHOOKS}{webhook.pk}/test/"
+
+    assert client.post(url, {"method": "PUT"}, format="json").status_code == 403
+    assert inbox.deliveries == []
+
+
+def test_without_a_login_nothing_is_answered() -> None:
+    for url in (WEBHOOKS, "/api/audit/events/", "/api/audit/invocations/"):
+        assert APIClient().get(url).status_code in (401, 403)
+
+
+def test_a_viewer_does_not_see_the_path_of_the_url() -> None:
+    make_webhook(url="https://hooks.example.com/T0/canary")
+
+    assert "canary" not in someone("view_webhook").get(WEBHOOKS).content.decode()
+    assert "canary" in someone("view_webhook", "change_webhook").get(WEBHOOKS).content.decode()
+
+
+def test_logs_are_listed_newest_first_and_filtered() -> None:
+    client = someone("view_event", "view_invocation")
+    first, second = make_event(action="first"), make_event(action="second")
+    webhook = make_webhook()
+    make_invocation(webhook, event=first, status="failed")
+    make_invocation(webhook, event=second)
+    own = "?event_type=testapp.article.updated"
+
+    listed = client.get(f"/api/audit/events/{own}").json()["results"]
+    assert [one["action"] for one in listed] == ["second", "first"]
+    assert listed[0]["payload"] == second.payload
+    found = client.get("/api/audit/events/?action=first").json()["results"]
+    assert [one["event_id"] for one in found] == [first.event_id]
+    failed = client.get("/api/audit/invocations/?status=failed").json()["results"]
+    assert [one["event"] for one in failed] == [first.pk]
+
+
+def test_pages_are_followed_by_cursor() -> None:
+    client = someone("view_event")
+    for number in range(5):
+        make_event(action=str(number))
+
+    seen: list[str] = []
+    url = "/api/audit/events/?page_size=2&event_type=testapp.article.updated"
+    while url:
+        page = client.get(url).json()
+        seen += [one["action"] for one in page["results"]]
+        url = page["next"]
+
+    assert seen == ["4", "3", "2", "1", "0"]
+
+
+def test_single_rows_are_found_and_cannot_be_written() -> None:
+    client = someone("view_event", "view_invocation", "change_webhook")
+    invocation = make_invocation(make_webhook())
+    event = f"/api/audit/events/{invocation.event.event_id}/"
+    one = f"/api/audit/invocations/{invocation.pk}/"
+
+    assert client.get(event).json()["id"] == invocation.event_id
+    assert client.get(one).json()["webhook_name"] == invocation.webhook_name
+    for url in (event, one):
+        assert client.delete(url).status_code in (403, 405)
+        assert client.put(url, {}).status_code in (403, 405)
