@@ -1,0 +1,23 @@
+"""Settings of a host project in processes of its own: see ``tests.live``."""
+
+from __future__ import annotations
+
+import json
+import os
+
+from tests.settings import *  # noqa: F403
+from tests.settings import AUDITWEBHOOKS, DATABASES, Q_CLUSTER
+
+_live = json.loads(os.environ["LIVE"])
+
+DATABASES["default"] = {**DATABASES["default"], "CONN_MAX_AGE": 60}
+if _live["database"] == "sqlite":
+    DATABASES["default"]["OPTIONS"] = {
+        "timeout": 20,
+        "transaction_mode": "IMMEDIATE",
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+    }
+
+Q_CLUSTER = {**Q_CLUSTER, "name": _live["name"], "workers": 2, "poll": 0.1}
+
+AUDITWEBHOOKS = {**AUDITWEBHOOKS, **_live["auditwebhooks"]}
