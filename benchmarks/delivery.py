@@ -1,0 +1,206 @@
+"""Deliveries per second beside the limit: a bare thread pool of requests sessions.
+
+    python -m benchmarks.delivery [--database postgresql] [--threads 8] [--delay 0.1]
+
+Both sides send the same bodies to the same HTTPS receiver, from one process with the same number
+of threads; the rounds alternate, and the ratio is taken round by round, so that a machine that
+slows down slows both. The bare side records nothing; the package fans out, claims, renders, sends,
+judges and stores every call with its request and response.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import requests
+import trustme
+
+ROOT = Path(__file__).parent.parent
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--database", choices=("sqlite", "postgresql"), default="sqlite")
+    parser.add_argument("--threads", type=int, default=8)
+    parser.add_argument("--deliveries", type=int, default=2000, help="of each side in a round")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--delay", type=float, default=0.0, help="seconds the receiver takes")
+    return parser.parse_args()
+
+
+@contextmanager
+def receiver(folder: Path, delay: float) -> Iterator[str]:
+    """A running receiver; its URL. Its authority is in ``folder``."""
+    authority = trustme.CA()
+    issued = authority.issue_cert("127.0.0.1")
+    authority.cert_pem.write_to_path(folder / "ca.pem")
+    issued.private_key_and_cert_chain_pem.write_to_path(folder / "server.pem")
+    server = str(folder / "server.pem")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.receiver", server, server, str(delay)],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+    )
+    try:
+        assert process.stdout is not None
+        yield f"https://127.0.0.1:{int(process.stdout.readline())}/"
+    finally:
+        process.kill()
+        process.wait()
+
+
+def start_django(folder: Path, database: str, url: str, threads: int) -> None:
+    """A migrated database of its own, and settings that may call the receiver."""
+    port = int(url.rstrip("/").rpartition(":")[2])
+    name = str(folder / "db.sqlite3") if database == "sqlite" else "auditwebhooks_benchmark"
+    os.environ.update(
+        DJANGO_SETTINGS_MODULE="benchmarks.settings",
+        DATABASE=database,
+        DATABASE_NAME=name,
+        BENCHMARK=json.dumps(
+            {
+                "ALLOWED_NETWORKS": ["127.0.0.0/8"],
+                "ALLOWED_PORTS": [port],
+                "CA_FILE": str(folder / "ca.pem"),
+                "CONCURRENCY": threads,
+                "PER_WEBHOOK_CONCURRENCY": threads,
+            }
+        ),
+    )
+    if database == "postgresql":
+        _make_postgresql_database(name)
+    import django
+
+    django.setup()
+    from django.core.management import call_command
+
+    call_command("migrate", verbosity=0)
+
+
+def _make_postgresql_database(name: str) -> None:
+    import psycopg
+
+    with psycopg.connect(
+        host=os.environ.get("POSTGRES_HOST", "127.0.0.1"),
+        user=os.environ.get("POSTGRES_USER", "postgres"),
+        password=os.environ.get("POSTGRES_PASSWORD", ""),
+        dbname="postgres",
+        autocommit=True,
+    ) as connection:
+        connection.execute(f"DROP DATABASE IF EXISTS {name}")
+        connection.execute(f"CREATE DATABASE {name}")
+
+
+def make_bare(url: str, folder: Path, threads: int, body: bytes) -> Callable[[int], float]:
+    """Sends so many bodies from a pool in which each thread has its session; seconds taken."""
+    sessions = [requests.Session() for _ in range(threads)]
+    for session in sessions:
+        session.verify = str(folder / "ca.pem")
+        session.trust_env = False
+
+    def send(session: requests.Session, count: int) -> None:
+        for _ in range(count):
+            response = session.post(
+                url, data=body, headers={"Content-Type": "application/json"}, timeout=10
+            )
+            assert response.status_code == 200
+
+    def run(count: int) -> float:
+        started = time.perf_counter()
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(send, sessions, [count // threads] * threads))
+        return time.perf_counter() - started
+
+    return run
+
+
+def make_package(url: str) -> tuple[Callable[[int], float], bytes]:
+    """Records so many events, then delivers them; seconds taken by the delivery."""
+    import auditwebhooks
+    from auditwebhooks.delivery.drain import Drain
+    from auditwebhooks.models import Invocation, Webhook
+    from auditwebhooks.payload import VARIABLES
+    from auditwebhooks.templating import compile_template
+
+    webhook = Webhook.objects.create(
+        name="Receiver",
+        url=url,
+        event_types=["benchmark.*"],
+        response_validators=[{"json_path": "$.data.ok", "expected_values": ["true"]}],
+    )
+    metadata = {"request_id": "4f8c2d0e9a7b4f6d8e1c3b5a7d9f0e2c", "path": "/admin/", "n": 1}
+
+    def run(count: int) -> float:
+        with auditwebhooks.context(actor="benchmark", source="API"):
+            for _ in range(count):
+                event = auditwebhooks.record(
+                    "tick", target=webhook, event_type="benchmark.tick", metadata=metadata
+                )
+        assert event is not None
+        before = Invocation.objects.filter(status="succeeded").count()
+        started = time.perf_counter()
+        with Drain() as drain:
+            drain.run()
+            drain.finish()
+        seconds = time.perf_counter() - started
+        assert Invocation.objects.filter(status="succeeded").count() - before == count
+        run.payload = event.payload  # type: ignore[attr-defined]
+        return seconds
+
+    run(10)
+    payload: dict[str, Any] = run.payload  # type: ignore[attr-defined]
+    body = compile_template(webhook.body_template, VARIABLES).render(payload).encode()
+    return run, body
+
+
+def main() -> None:
+    options = parse()
+    with (
+        tempfile.TemporaryDirectory() as name,
+        receiver(Path(name), options.delay) as url,
+    ):
+        folder = Path(name)
+        start_django(folder, options.database, url, options.threads)
+        package, body = make_package(url)
+        bare = make_bare(url, folder, options.threads, body)
+        count = options.deliveries // options.threads * options.threads
+        bare(options.threads * 5)
+        rates: list[tuple[float, float]] = []
+        for _ in range(options.rounds):
+            rates.append((count / bare(count), count / package(count)))
+            print(f"  round: bare {rates[-1][0]:7.0f}/s   auditwebhooks {rates[-1][1]:7.0f}/s")
+        from django.db import connection
+
+        connection.close()
+    report(options, len(body), rates)
+
+
+def report(options: argparse.Namespace, body: int, rates: list[tuple[float, float]]) -> None:
+    bare, package = (statistics.median(side) for side in zip(*rates, strict=True))
+    ratio = statistics.median(ours / limit for limit, ours in rates)
+    print(
+        f"{options.threads} threads, {body} bytes, receiver takes {options.delay * 1000:.0f} ms, "
+        f"{options.database}; medians of {options.rounds} rounds:\n"
+        f"bare requests.Session pool, nothing recorded   {bare:7.0f}/s\n"
+        f"auditwebhooks, every call recorded             {package:7.0f}/s\n"
+        f"ratio                                          {ratio:7.2f}"
+    )
+
+
+if __name__ == "__main__":
+    main()
