@@ -1,4 +1,4 @@
-"""The placeholders of body templates (``{{path|filter:argument}}``): read, checked, filled. Pure."""
+"""Placeholders of body templates (``{{path|filter:argument}}``): read, checked, filled. Pure."""
 
 from __future__ import annotations
 

@@ -16,17 +16,19 @@ if DATABASE == "mariadb":
     pymysql.version_info = (2, 2, 1, "final", 0)
     pymysql.install_as_MySQLdb()
 
+_FOLDER = tempfile.gettempdir()
+
 _SERVERS = {
     # A file, so that threads and processes share it; transactions begin DEFERRED, as Django's
     # default is, so that taking the write lock in time is tested.
     "sqlite": {
         "ENGINE": "django.db.backends.sqlite3",
-        "NAME": os.environ.get("DATABASE_NAME", "auditwebhooks.sqlite3"),
+        "NAME": os.environ.get("DATABASE_NAME", os.path.join(_FOLDER, "auditwebhooks.db")),
         "OPTIONS": {
             "timeout": 20,
             "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF;",
         },
-        "TEST": {"NAME": os.path.join(tempfile.gettempdir(), f"auditwebhooks-{os.getpid()}.db")},
+        "TEST": {"NAME": os.path.join(_FOLDER, f"auditwebhooks-{os.getpid()}.db")},
     },
     "postgresql": {
         "ENGINE": "django.db.backends.postgresql",
