@@ -45,13 +45,23 @@ class Inbox:
         return self.deliveries
 
 
-@pytest.fixture(autouse=True)
-def empty_queue() -> Iterator[None]:
-    """A broker outside the database is not rolled back."""
-    yield
+def _empty_queue() -> None:
     if not Conf.ORM:
         for key in (None, "audit"):
             get_broker(key).purge_queue()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_tasks_left() -> Iterator[None]:
+    yield
+    _empty_queue()
+
+
+@pytest.fixture(autouse=True)
+def empty_queue() -> None:
+    """A broker outside the database is not rolled back. Before each test, not after it: then the
+    sockets that a test replaced are still replaced."""
+    _empty_queue()
 
 
 @pytest.fixture(scope="session")
