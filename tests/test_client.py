@@ -16,6 +16,7 @@ from auditwebhooks.transport import guard
 from auditwebhooks.transport.client import Client
 from auditwebhooks.transport.messages import Request, Response
 from tests.conftest import Inbox
+from tests.proxy import Proxy
 
 
 def request(url: str, **overrides: Any) -> Request:
@@ -130,28 +131,12 @@ def test_no_environment_is_used(
 def test_an_explicit_proxy_is_used_and_tls_goes_through_it(
     inbox: Inbox, configure: Callable[..., None]
 ) -> None:
-    connected: list[bytes] = []
-
-    def tunnel(listener: socket.socket) -> None:
-        client, _ = listener.accept()
-        connected.append(client.recv(65536).split(b" ")[1])
-        server = socket.create_connection(("127.0.0.1", int(inbox.url.rpartition(":")[2][:-1])))
-        client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
-        for source, target in ((client, server), (server, client)):
-            threading.Thread(target=pump, args=(source, target), daemon=True).start()
-
-    def pump(source: socket.socket, target: socket.socket) -> None:
-        with source, target:
-            while data := source.recv(65536):
-                target.sendall(data)
-
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        threading.Thread(target=tunnel, args=(listener,), daemon=True).start()
-        configure(PROXY=f"http://127.0.0.1:{listener.getsockname()[1]}")
+    with Proxy() as proxy:
+        configure(PROXY=proxy.url)
         response = send(inbox.url)
 
     assert response.failure is None, response.message
-    assert connected == [inbox.url.removeprefix("https://").rstrip("/").encode()]
+    assert proxy.asked == [inbox.url.removeprefix("https://").rstrip("/")]
     assert len(inbox.deliveries) == 1
 
 
