@@ -92,6 +92,17 @@ class Outcome(TextChoices):
     ERROR = "error", _("error")
 
 
+class Phase(TextChoices):
+    """What a call spends its time with, in this order; a kept connection begins with WAIT."""
+
+    RESOLVE = "resolve", _("resolving the name")
+    CONNECT = "connect", _("connecting")
+    TLS = "tls", _("TLS handshake")
+    # Sending the request, and waiting until the head of the response has come.
+    WAIT = "wait", _("sending and waiting")
+    READ = "read", _("reading the body")
+
+
 class WakeState(TextChoices):
     IDLE = "idle", _("idle")
     # A worker was called and has not come yet.

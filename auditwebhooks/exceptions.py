@@ -50,3 +50,7 @@ class RegistrationError(AuditWebhooksError):
 
 class AppendOnlyError(AuditWebhooksError):
     """An attempt to change or delete a recorded event."""
+
+
+class LongHeadError(AuditWebhooksError):
+    """Status line and headers of a response do not end. No OSError, as above."""

@@ -19,9 +19,27 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     # Words.
     ("exceptions", "enums", "signals", "storable"),
     # Settings, and what needs nothing.
-    ("conf", "masking", "retry", "signing", "template_filters", "models.periods"),
+    (
+        "conf",
+        "masking",
+        "retry",
+        "signing",
+        "template_filters",
+        "models.periods",
+        "transport.call",
+        "transport.resolver",
+    ),
     # Pure engines, and what is known where a change happens.
-    ("placeholders", "validation", "context", "registry", "encryption", "transport.messages"),
+    (
+        "placeholders",
+        "validation",
+        "context",
+        "registry",
+        "encryption",
+        "transport.failures",
+        "transport.messages",
+        "transport.sockets",
+    ),
     ("templating", "transport.address", "transport.guard", "queue"),
     # The shape of an event, and a model's values as JSON.
     ("transport.client", "payload", "snapshot", "receiver"),

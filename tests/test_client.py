@@ -153,7 +153,7 @@ def test_a_slow_response_is_a_timeout(inbox: Inbox) -> None:
     release.set()
 
     assert response.failure == "timeout"
-    assert response.message == "No full response within 0.3 seconds."
+    assert response.message == "No full response within 0.3 seconds: the receiver did not answer."
     assert time.monotonic() - started < 5
     assert response.duration_ms >= 300
 

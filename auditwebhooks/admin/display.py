@@ -16,7 +16,8 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
-from auditwebhooks.models import Webhook
+from auditwebhooks.enums import Phase
+from auditwebhooks.models import Invocation, Webhook
 
 if TYPE_CHECKING:
     ModelAdmin = admin.ModelAdmin[Any]
@@ -86,6 +87,12 @@ def pretty(value: Any) -> str:
 
 def _block(text: str) -> str:
     return format_html('<pre class="auditwebhooks-code">{}</pre>', text) if text else "-"
+
+
+def phases(invocation: Invocation) -> list[tuple[str, float]]:
+    """Each phase of a call that there was, in words, with its milliseconds."""
+    taken = invocation.timings
+    return [(str(phase.label), taken[phase]) for phase in Phase if phase in taken]
 
 
 def link(site: admin.AdminSite, target: Model | None, words: object) -> SafeString:

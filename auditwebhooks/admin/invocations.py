@@ -11,7 +11,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from auditwebhooks.admin.display import ReadOnlyAdmin, dot, link, moment, pretty
+from auditwebhooks.admin.display import ReadOnlyAdmin, dot, link, moment, phases, pretty
 from auditwebhooks.enums import Status
 from auditwebhooks.models import Invocation
 
@@ -67,7 +67,7 @@ class InvocationAdmin(ReadOnlyAdmin):
         ),
         (
             gettext_lazy("Times"),
-            {"fields": ("created", "due", "started", "finished", "duration_ms")},
+            {"fields": ("created", "due", "started", "finished", "duration_ms", "phases")},
         ),
     )
 
@@ -116,6 +116,10 @@ class InvocationAdmin(ReadOnlyAdmin):
             "admin/auditwebhooks/validation_results.html",
             {"results": invocation.validation_results},
         )
+
+    @admin.display(description=gettext_lazy("Phases"))
+    def phases(self, invocation: Invocation) -> str:
+        return render_to_string("admin/auditwebhooks/phases.html", {"phases": phases(invocation)})
 
     @admin.display(description=gettext_lazy("Created"))
     def created(self, invocation: Invocation) -> str:

@@ -18,7 +18,7 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_POST
 
-from auditwebhooks.admin.display import ModelAdmin, pretty, status_dot
+from auditwebhooks.admin.display import ModelAdmin, phases, pretty, status_dot
 from auditwebhooks.admin.forms import ModelForm, WebhookForm
 from auditwebhooks.delivery.trial import send_test, verdict
 from auditwebhooks.enums import Outcome
@@ -245,4 +245,5 @@ def panel_context(invocation: Invocation) -> dict[str, Any]:
         "successful": invocation.outcome == Outcome.SUCCESS,
         "request_body": pretty(invocation.request_body),
         "response_body": pretty(invocation.response_body),
+        "phases": phases(invocation),
     }

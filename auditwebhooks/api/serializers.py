@@ -134,6 +134,7 @@ class InvocationSerializer(InvocationModelSerializer):
             "response_truncated",
             "validation_results",
             "duration_ms",
+            "timings",
             "created_at",
             "due_at",
             "started_at",

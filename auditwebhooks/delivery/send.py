@@ -46,6 +46,7 @@ class Result:
     started_at: datetime
     finished_at: datetime
     duration_ms: int = 0
+    timings: Mapping[str, float] = field(default_factory=dict)
     request_method: str = ""
     request_url: str = ""
     request_headers: Mapping[str, str] = field(default_factory=dict)
@@ -69,6 +70,7 @@ class Result:
         invocation.started_at = self.started_at
         invocation.finished_at = self.finished_at
         invocation.duration_ms = self.duration_ms
+        invocation.timings = dict(self.timings)
         invocation.request_method = self.request_method
         invocation.request_url = self.request_url
         invocation.request_headers = dict(self.request_headers)
@@ -140,6 +142,7 @@ def _sent(
         started_at=started_at,
         finished_at=finished_at,
         duration_ms=response.duration_ms,
+        timings=response.timings,
         request_method=request.method,
         request_url=webhook.masked_url,
         request_headers=storable_headers(webhook, request),

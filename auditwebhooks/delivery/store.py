@@ -29,6 +29,7 @@ _STORED = (
     "response_truncated",
     "validation_results",
     "duration_ms",
+    "timings",
     "started_at",
     "finished_at",
     "claim_token",

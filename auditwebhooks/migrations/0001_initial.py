@@ -320,6 +320,10 @@ class Migration(migrations.Migration):
                         blank=True, null=True, verbose_name="duration in ms"
                     ),
                 ),
+                (
+                    "timings",
+                    models.JSONField(blank=True, default=dict, verbose_name="timings"),
+                ),
                 ("created_at", models.DateTimeField(verbose_name="created at")),
                 ("due_at", models.DateTimeField(verbose_name="due at")),
                 (

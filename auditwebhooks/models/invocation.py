@@ -58,6 +58,8 @@ class Invocation(models.Model):
     validation_results = models.JSONField(_("validation results"), default=list, blank=True)
 
     duration_ms = models.PositiveIntegerField(_("duration in ms"), null=True, blank=True)
+    # enums.Phase -> milliseconds.
+    timings = models.JSONField(_("timings"), default=dict, blank=True)
     created_at = models.DateTimeField(_("created at"))
     due_at = models.DateTimeField(_("due at"))
     started_at = models.DateTimeField(_("started at"), null=True, blank=True)

@@ -1,42 +1,82 @@
 """The HTTP client: requests with verified TLS, judged addresses, no environment, no redirects,
-no cookies, a bounded body, and library errors mapped to outcomes at one place."""
+no cookies, one deadline, and bounds for what comes back."""
 
 from __future__ import annotations
 
+import http.client
+import logging
 import os
 import socket
 import ssl
-import time
 from dataclasses import replace
 from functools import lru_cache
 from types import TracebackType
 from typing import Any, ClassVar
+from urllib.parse import urlsplit
 
 import certifi
 import requests
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3 import exceptions as urllib3_errors
 from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.response import BaseHTTPResponse
+from urllib3.response import BaseHTTPResponse, HTTPResponse
 
 from auditwebhooks.conf import READ_LIMIT, conf
-from auditwebhooks.enums import Outcome
-from auditwebhooks.exceptions import BlockedAddressError, UnknownHostError
+from auditwebhooks.enums import Phase
 from auditwebhooks.transport import guard
+from auditwebhooks.transport.call import Call, calling, is_calling, present
+from auditwebhooks.transport.failures import explain
 from auditwebhooks.transport.messages import Request, Response
+from auditwebhooks.transport.resolver import resolve
+from auditwebhooks.transport.sockets import BoundedSocket, BoundedTLSSocket
 
 _CHUNK = 65536
 
 
+class _Quiet(logging.Filter):
+    """The libraries log URLs and parts of answers, which may be secrets: not for calls of ours."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not is_calling()
+
+
+for _name in ("urllib3.connection", "urllib3.connectionpool"):
+    logging.getLogger(_name).addFilter(_Quiet())
+
+
+class _FinalResponse(http.client.HTTPResponse):
+    """Passes over every interim response (RFC 9110, 15.2); http.client does so for 100 only."""
+
+    def _read_status(self) -> tuple[str, int, str]:
+        while True:
+            found: tuple[str, int, str] = super()._read_status()  # type: ignore[misc]
+            _version, status, _reason = found
+            if not 100 <= status < 200 or status == http.HTTPStatus.SWITCHING_PROTOCOLS:
+                return found
+            http.client.parse_headers(self.fp)
+
+
 class _GuardedHTTPConnection(HTTPConnection):
-    """``_new_conn`` is where urllib3 turns a name into a socket; the name stays in place."""
+    response_class = _FinalResponse
+    # Where somebody has set it on http.client's class, every header would be printed.
+    debuglevel = 0
 
     def _new_conn(self) -> socket.socket:
-        return guard.connect(self._dns_host, self.port, self._seconds())
+        """Where urllib3 turns a name into a socket; the name stays in place for Host and TLS."""
+        call = present()
+        call.enter(Phase.RESOLVE)
+        # The proxy is the operator's own choice, wherever it stands.
+        find = resolve if self.proxy else guard.judged_addresses
+        addresses = find(self._dns_host, self.port, call.left())
+        call.enter(Phase.CONNECT)
+        connection = guard.connect(addresses, self.port, call.left)
+        call.enter(Phase.WAIT)
+        return BoundedSocket(fileno=connection.detach())
 
-    def _seconds(self) -> float | None:
-        return self.timeout if isinstance(self.timeout, int | float) else None
+    def getresponse(self) -> HTTPResponse:  # type: ignore[override]
+        response = super().getresponse()
+        present().enter(Phase.READ)
+        return response
 
 
 class _GuardedHTTPSConnection(_GuardedHTTPConnection, HTTPSConnection):
@@ -67,7 +107,12 @@ class _Adapter(HTTPAdapter):
         self.poolmanager.pool_classes_by_scheme = self._pools
 
     def proxy_manager_for(self, proxy: str, **proxy_kwargs: Any) -> Any:
-        return super().proxy_manager_for(proxy, ssl_context=_tls_context(), **proxy_kwargs)
+        context = _tls_context()
+        manager = super().proxy_manager_for(
+            proxy, ssl_context=context, proxy_ssl_context=context, **proxy_kwargs
+        )
+        manager.pool_classes_by_scheme = self._pools
+        return manager
 
     def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
         # The context verifies. requests would load its own bundle for each connection (21 ms),
@@ -86,6 +131,7 @@ def _load_tls_context(ca_file: str | None, changed: int) -> ssl.SSLContext:
     """Loading the authorities takes 21 ms, so a context is shared until the file changes."""
     context = ssl.create_default_context(cafile=certifi.where())
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.sslsocket_class = BoundedTLSSocket
     if ca_file:
         context.load_verify_locations(ca_file)
     return context
@@ -116,14 +162,15 @@ class Client:
 
     def send(self, request: Request) -> Response:
         """Make the call; whatever happens is a Response, nothing is raised."""
-        started = time.monotonic()
-        try:
-            response = self._send(request, started + request.timeout)
-        except Exception as error:  # noqa: BLE001 - every failure of a call is a value
-            response = _failed(error, request)
-        return _timed(response, started)
+        with calling(request.timeout) as call:
+            try:
+                response = self._send(request, call)
+            except Exception as error:  # noqa: BLE001 - every failure of a call is a value
+                outcome, message = explain(error, call)
+                response = Response(failure=outcome, message=message)
+            return replace(response, duration_ms=call.duration_ms, timings=call.timings())
 
-    def _send(self, request: Request, deadline: float) -> Response:
+    def _send(self, request: Request, call: Call) -> Response:
         prepared = requests.Request(
             request.method,
             request.url,
@@ -131,6 +178,8 @@ class Client:
             data=request.body,
         ).prepare()
         proxy = conf.proxy
+        if proxy:
+            guard.judge_spelled_out(urlsplit(prepared.url or "").hostname or "")
         received = self._adapter.send(
             prepared,
             stream=True,
@@ -138,7 +187,7 @@ class Client:
             proxies={"http": proxy, "https": proxy} if proxy else {},
         )
         try:
-            body, too_long = _read(received.raw, deadline)
+            body, too_long = _read(received.raw, call)
         finally:
             # A connection that was read to its end has gone back to the pool by itself.
             received.close()
@@ -150,86 +199,14 @@ class Client:
         )
 
 
-def _read(raw: BaseHTTPResponse, deadline: float) -> tuple[bytes, bool]:
+def _read(raw: BaseHTTPResponse, call: Call) -> tuple[bytes, bool]:
     """At most READ_LIMIT decoded bytes, and whether there were more."""
-    parts: list[bytes] = []
-    size = 0
-    while size <= READ_LIMIT:
-        if time.monotonic() > deadline:
-            raise TimeoutError
+    body = bytearray()
+    while len(body) <= READ_LIMIT:
+        # What is in buffers already asks no socket.
+        call.left()
         part = raw.read1(_CHUNK, decode_content=True)
         if not part:
             break
-        parts.append(part)
-        size += len(part)
-    return b"".join(parts)[:READ_LIMIT], size > READ_LIMIT
-
-
-def _timed(response: Response, started: float) -> Response:
-    return replace(response, duration_ms=round((time.monotonic() - started) * 1000))
-
-
-def _failed(error: Exception, request: Request) -> Response:
-    outcome, message = _explain(error, request)
-    return Response(failure=outcome, message=message)
-
-
-def _explain(error: Exception, request: Request) -> tuple[Outcome, str]:
-    """The outcome of a library's error, and one sentence without any part of URL or headers."""
-    if isinstance(error, BlockedAddressError):
-        return Outcome.BLOCKED_ADDRESS, str(error)
-    if isinstance(error, UnknownHostError):
-        return Outcome.DNS, str(error)
-    reason = _innermost(error)
-    if isinstance(error, requests.Timeout | TimeoutError | urllib3_errors.TimeoutError):
-        return Outcome.TIMEOUT, f"No full response within {request.timeout:g} seconds."
-    if isinstance(error, requests.exceptions.SSLError) or isinstance(reason, ssl.SSLError):
-        return Outcome.TLS, f"TLS failed: {_tls_reason(reason)}."
-    if isinstance(error, _BAD_URL):
-        return (
-            Outcome.INVALID_URL,
-            f"The URL or a header cannot be sent ({_name(error)}).",
-        )
-    if isinstance(error, requests.RequestException | urllib3_errors.HTTPError | OSError):
-        return (
-            Outcome.CONNECTION,
-            f"The connection failed: {_connection_reason(reason)}.",
-        )
-    return Outcome.ERROR, f"The call failed unexpectedly ({_name(error)})."
-
-
-_BAD_URL = (
-    requests.exceptions.InvalidURL,
-    requests.exceptions.InvalidSchema,
-    requests.exceptions.MissingSchema,
-    requests.exceptions.InvalidHeader,
-)
-
-
-def _name(error: BaseException) -> str:
-    return type(error).__name__
-
-
-def _innermost(error: BaseException) -> BaseException:
-    """The error at the bottom of the wrappings of requests and urllib3."""
-    for _ in range(10):
-        inner = getattr(error, "reason", None)
-        if not isinstance(inner, BaseException):
-            inner = next((arg for arg in error.args if isinstance(arg, BaseException)), None)
-        if inner is None:
-            break
-        error = inner
-    return error
-
-
-def _tls_reason(error: BaseException) -> str:
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"the certificate is not trusted ({error.verify_message})"
-    reason = getattr(error, "reason", None)
-    return str(reason or _name(error)).replace("_", " ").lower()
-
-
-def _connection_reason(error: BaseException) -> str:
-    if isinstance(error, OSError) and error.strerror:
-        return str(error.strerror).lower()
-    return _name(error)
+        body += part
+    return bytes(body[:READ_LIMIT]), len(body) > READ_LIMIT

@@ -7,12 +7,12 @@ name stays in place for Host, SNI and the certificate. The socket decides, not t
 from __future__ import annotations
 
 import socket
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 
 from auditwebhooks.conf import IPNetwork, conf
-from auditwebhooks.exceptions import BlockedAddressError, UnknownHostError
+from auditwebhooks.exceptions import BlockedAddressError
+from auditwebhooks.transport.resolver import resolve
 
 IPAddress = IPv4Address | IPv6Address
 
@@ -80,40 +80,53 @@ def _in_any(address: IPAddress, networks: Sequence[IPNetwork]) -> bool:
     return any(address in network for network in networks if network.version == address.version)
 
 
-def judged_addresses(host: str, port: int) -> list[str]:
-    """The addresses of a host, all of them judged.
+def judged_addresses(host: str, port: int, seconds: float) -> list[str]:
+    """The addresses of a host, all of them judged, resolved within so many seconds.
 
     Raises UnknownHostError, and BlockedAddressError if any answer must not be called: a name
     that mixes public and private addresses is an attack or a mistake.
     """
-    try:
-        answers = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError):
-        raise UnknownHostError(f"The host {host} is not known to DNS.") from None
-    found = list(dict.fromkeys(str(answer[4][0]) for answer in answers))
-    allowed = conf.allowed_networks
+    found = resolve(host, port, seconds)
     for text in found:
-        if not is_allowed(ip_address(text), allowed):
-            raise BlockedAddressError(
-                f"{host} leads to {text}, which is not a public address. Use a public host, "
-                "or add its network to AUDITWEBHOOKS['ALLOWED_NETWORKS']."
-            )
-    return found[:_MAX_TRIED]
+        _judge(host, ip_address(text))
+    return found
 
 
-def connect(host: str, port: int, timeout: float | None) -> socket.socket:
-    """A TCP connection to a judged address of the host.
+def judge_spelled_out(host: str) -> None:
+    """For calls through a proxy, which resolves the names: judges what is no name.
 
-    Raises UnknownHostError, BlockedAddressError, and OSError of the last address tried.
+    Raises BlockedAddressError.
     """
-    failure: OSError = OSError(f"No address of {host} could be reached.")
-    deadline = None if timeout is None else time.monotonic() + timeout
-    for address in judged_addresses(host, port):
-        left = None if deadline is None else deadline - time.monotonic()
-        if left is not None and left <= 0:
-            raise TimeoutError
+    try:
+        address: IPAddress = ip_address(host)
+    except ValueError:
         try:
-            connection = socket.create_connection((address, port), left)
+            # 127.1, 0x7f000001 and the like, which resolvers take for addresses.
+            address = IPv4Address(socket.inet_aton(host))
+        except OSError:
+            return
+    _judge(host, address)
+
+
+def _judge(host: str, address: IPAddress) -> None:
+    if not is_allowed(address, conf.allowed_networks):
+        raise BlockedAddressError(
+            f"{host} leads to {address}, which is not a public address. Use a public host, "
+            "or add its network to AUDITWEBHOOKS['ALLOWED_NETWORKS']."
+        )
+
+
+def connect(addresses: Sequence[str], port: int, left: Callable[[], float]) -> socket.socket:
+    """A TCP connection to the first of at most four addresses that answers.
+
+    ``left``: seconds that remain; addresses that do not answer share them. Raises the OSError of
+    the last address tried.
+    """
+    failure = OSError("There is no address to connect to.")
+    tried = addresses[:_MAX_TRIED]
+    for number, address in enumerate(tried):
+        try:
+            connection = socket.create_connection((address, port), left() / (len(tried) - number))
         except OSError as error:
             failure = error
             continue

@@ -39,3 +39,5 @@ class Response:
     # One sentence for the operator; empty without a failure.
     message: str = ""
     duration_ms: int = 0
+    # enums.Phase -> milliseconds.
+    timings: Mapping[str, float] = field(default_factory=dict)
