@@ -8,7 +8,7 @@ any bytes give a verdict with one sentence for the operator, nothing raises.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import Any
@@ -72,8 +72,18 @@ class Verdict:
     results: tuple[ValidatorResult, ...] = ()
 
 
-def validate(body: bytes, validators: Sequence[Validator], *, too_long: bool = False) -> Verdict:
-    """Judge a response body. ``too_long``: it went on after what was read for judging."""
+Redact = Callable[[str], str]
+
+
+def validate(
+    body: bytes,
+    validators: Sequence[Validator],
+    *,
+    too_long: bool = False,
+    redact: Redact = str,
+) -> Verdict:
+    """Judge a response body. ``too_long``: it went on after what was read for judging.
+    ``redact``: takes secrets out of the values that the verdict shows, before they are cut."""
     if not validators:
         return Verdict(passed=True)
     if too_long:
@@ -82,7 +92,7 @@ def validate(body: bytes, validators: Sequence[Validator], *, too_long: bool = F
         document = json.loads(body, parse_constant=_no_constant)
     except (ValueError, RecursionError):
         return _all_failed(validators, "the response is not JSON that can be read")
-    results = tuple(_result(validator, document) for validator in validators)
+    results = tuple(_result(validator, document, redact) for validator in validators)
     failed = next((result for result in results if not result.passed), None)
     return Verdict(
         passed=failed is None, message=failed.message if failed else "", results=results
@@ -94,15 +104,15 @@ def _no_constant(name: str) -> None:
 
 
 def _all_failed(validators: Iterable[Validator], why: str) -> Verdict:
-    results = tuple(_judged(validator, [], AS_WRITTEN, why) for validator in validators)
+    results = tuple(_failed(validator, AS_WRITTEN, why) for validator in validators)
     return Verdict(passed=False, message=results[0].message, results=results)
 
 
-def _result(validator: Validator, document: Any) -> ValidatorResult:
+def _result(validator: Validator, document: Any, redact: Redact) -> ValidatorResult:
     try:
         path = compile_path(validator.json_path)
     except JSONPathError as error:
-        return _judged(validator, [], AS_WRITTEN, str(error))
+        return _failed(validator, AS_WRITTEN, str(error))
     reading = AS_WRITTEN
     if _starts_with_data(path) and not (isinstance(document, dict) and "data" in document):
         document, reading = {"data": document}, BODY_AS_DATA
@@ -110,31 +120,36 @@ def _result(validator: Validator, document: Any) -> ValidatorResult:
         found = [as_expected(match.value) for match in path.find(document)]
     except Exception as error:  # noqa: BLE001 - jsonpath-ng raises what Python raises
         why = f"the path cannot be followed in this response ({type(error).__name__})"
-        return _judged(validator, [], reading, why)
-    return _judged(validator, found, reading)
-
-
-def _judged(
-    validator: Validator, found: list[str], reading: str, why: str | None = None
-) -> ValidatorResult:
+        return _failed(validator, reading, why)
     unexpected = [value for value in found if value not in validator.expected_values]
-    passed = why is None and bool(found) and not unexpected
-    shown = [storable(value[:_FOUND_LENGTH]) for value in (unexpected or found)[:_FOUND_VALUES]]
+    shown = [
+        storable(redact(value)[:_FOUND_LENGTH]) for value in (unexpected or found)[:_FOUND_VALUES]
+    ]
+    if unexpected or not found:
+        why = "found " + (", ".join(f'"{value}"' for value in shown) or "nothing")
+        return _failed(validator, reading, why, shown)
     return ValidatorResult(
         json_path=validator.json_path,
         expected_values=list(validator.expected_values),
         found=shown,
-        passed=passed,
+        passed=True,
         reading=reading,
-        message="" if passed else _sentence(validator, shown, why),
+        message="",
     )
 
 
-def _sentence(validator: Validator, found: list[str], why: str | None) -> str:
+def _failed(
+    validator: Validator, reading: str, why: str, found: Sequence[str] = ()
+) -> ValidatorResult:
     expected = " or ".join(f'"{value[:_FOUND_LENGTH]}"' for value in validator.expected_values)
-    if why is None:
-        why = "found " + ", ".join(f'"{value}"' for value in found) if found else "found nothing"
-    return f"{validator.json_path}: expected {expected}, but {why}."
+    return ValidatorResult(
+        json_path=validator.json_path,
+        expected_values=list(validator.expected_values),
+        found=list(found),
+        passed=False,
+        reading=reading,
+        message=f"{validator.json_path}: expected {expected}, but {why}.",
+    )
 
 
 def as_expected(value: Any) -> str:

@@ -51,7 +51,15 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("models",),
     ("rows", "wake"),
     # From a change to an event; from an event to an invocation, a call, a verdict, a row.
-    ("recording", "delivery.message", "delivery.judge", "delivery.fanout", "delivery.claim"),
+    (
+        "rotation",
+        "recording",
+        "delivery.message",
+        "delivery.judge",
+        "delivery.scrub",
+        "delivery.fanout",
+        "delivery.claim",
+    ),
     ("capture", "delivery.send"),
     ("delivery.reschedule", "delivery.trial"),
     ("delivery.health",),
@@ -69,6 +77,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "admin",
         "management.commands.auditwebhooks_deliver",
         "management.commands.auditwebhooks_listen",
+        "management.commands.auditwebhooks_rotate_keys",
     ),
     ("apps",),
 )

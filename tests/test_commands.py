@@ -12,11 +12,12 @@ import urllib.request
 from typing import Any
 
 import pytest
+from cryptography.fernet import Fernet
 from django.core.management import CommandError, call_command
 
 from auditwebhooks import signing, wake
 from auditwebhooks.management.commands import auditwebhooks_deliver, auditwebhooks_listen
-from auditwebhooks.models import Invocation, Wake
+from auditwebhooks.models import Event, Invocation, Wake, Webhook
 from auditwebhooks.receiver import Receiver
 from tests.conftest import Inbox
 from tests.factories import SECRET, make_event, make_webhook
@@ -133,3 +134,39 @@ class TestListen:
             process.kill()
         assert rest.endswith("Stopped.\n")
         assert process.returncode == 0
+
+
+@pytest.mark.django_db
+class TestRotateKeys:
+    def rotate(self) -> str:
+        told = io.StringIO()
+        call_command("auditwebhooks_rotate_keys", stdout=told)
+        return told.getvalue()
+
+    def test_the_old_key_can_be_taken_out_afterwards(self, settings: Any) -> None:
+        webhook = make_webhook(headers={"A": "canary"}, signing_secret=SECRET)
+        make_webhook()
+        settings.SECRET_KEY_FALLBACKS = [settings.SECRET_KEY]
+        settings.SECRET_KEY = "another one"
+
+        assert self.rotate() == "Encrypted with the first key: 2 webhooks.\n"
+        assert self.rotate() == "Encrypted with the first key: 2 webhooks.\n"
+
+        settings.SECRET_KEY_FALLBACKS = []
+        assert Webhook.objects.get(pk=webhook.pk).revealed_headers() == {"A": "canary"}
+
+    def test_what_cannot_be_read_is_named_and_left(self, configure: Any) -> None:
+        old, new = (Fernet.generate_key().decode() for _ in range(2))
+        configure(ENCRYPTION_KEYS=[old])
+        lost = make_webhook(name="Lost", headers={"A": "canary"})
+        configure(ENCRYPTION_KEYS=[new])
+        kept = make_webhook(name="Kept", headers={"A": "canary"})
+
+        with pytest.raises(CommandError, match=r"cannot be read: Lost\."):
+            self.rotate()
+
+        configure(ENCRYPTION_KEYS=[old])
+        assert Webhook.objects.get(pk=lost.pk).revealed_headers() == {"A": "canary"}
+        configure(ENCRYPTION_KEYS=[new])
+        assert Webhook.objects.get(pk=kept.pk).revealed_headers() == {"A": "canary"}
+        assert Event.objects.count() == 2, "a rotation is no change of the configuration"

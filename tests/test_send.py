@@ -95,7 +95,7 @@ def test_secrets_that_a_response_repeats_are_masked(inbox: Inbox) -> None:
         )
     )
 
-    assert result.response_body == '{"you": "***", "at": "/***"}'
+    assert result.response_body == '{"you": "***", "at": "***"}'
     assert result.response_headers["X-Echo"] == "***"
     assert "canary" not in result.message
     assert "canary" not in json.dumps(result.validation_results)
@@ -148,11 +148,15 @@ def test_a_bug_of_ours_is_a_result_too(
     inbox: Inbox, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def explode(*args: object) -> None:
-        raise ZeroDivisionError
+        raise ZeroDivisionError("".join(("can", "ary")))
 
     monkeypatch.setattr(send, "compose", explode)
     result = call(hook(inbox))
 
     assert (result.status, result.outcome) == ("failed", "error")
     assert "ZeroDivisionError" in result.message
-    assert "failed unexpectedly" in caplog.text
+    assert "failed unexpectedly (ZeroDivisionError)" in caplog.text
+    # The place is told; neither the error's words nor its frames are.
+    assert "in explode" in caplog.text
+    assert "canary" not in caplog.text
+    assert all(record.exc_info is None for record in caplog.records)

@@ -8,8 +8,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from cryptography.fernet import Fernet
 from django.core import serializers
-from django.core.exceptions import ValidationError
+from django.core.exceptions import FieldError, ValidationError
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
@@ -300,7 +301,7 @@ def test_deferred_secrets_are_loaded_when_asked_for() -> None:
 
 
 def test_fixtures_hold_ciphertext_and_can_be_loaded() -> None:
-    webhook = make_webhook(headers={"A": CANARY}, signing_secret=SECRET)
+    webhook = make_webhook(url=URL, headers={"A": CANARY}, signing_secret=SECRET)
     text = serializers.serialize("json", Webhook.objects.all())
     assert "canary" not in text
     assert SECRET not in text
@@ -310,6 +311,7 @@ def test_fixtures_hold_ciphertext_and_can_be_loaded() -> None:
         loaded.save()
 
     again = Webhook.objects.get()
+    assert again.url == URL
     assert again.revealed_headers() == {"A": CANARY}
     assert [s.reveal() for s in again.revealed_signing_secrets(timezone.now())] == [SECRET]
 
@@ -431,6 +433,86 @@ def test_the_timeout_is_never_longer_than_the_most(configure: Any) -> None:
 
     assert webhook.timeout == 20
     assert unsaved().timeout == 10
+
+
+URL = "https://hooks.example.com/T0/canary-path?token=canary"
+
+
+def test_the_path_of_a_url_is_encrypted_at_rest() -> None:
+    webhook = make_webhook(url=URL)
+
+    assert stored("url").startswith("https://hooks.example.com/*** gAAAA")
+    assert "canary" not in stored("url")
+    assert reload(webhook).url == URL
+    assert list(Webhook.objects.values_list("url", flat=True)) == [URL]
+
+    Webhook.objects.update(url=URL + "2")
+    assert "canary" not in stored("url")
+    assert reload(webhook).url == URL + "2"
+
+
+def test_nothing_finds_a_webhook_by_its_url() -> None:
+    """Ciphertext differs each time: a filter that never matches would be a trap."""
+    with pytest.raises(FieldError, match="Unsupported lookup"):
+        Webhook.objects.filter(url=URL)
+
+
+def test_a_url_that_cannot_be_read_is_kept_and_typed_again(settings: Any) -> None:
+    webhook = make_webhook(url=URL)
+    before = stored("url")
+    settings.SECRET_KEY = "another one"
+
+    lost = reload(webhook)
+    assert lost.url == "https://hooks.example.com/***"
+    with pytest.raises(EncryptionError, match="type the URL again"):
+        lost.address()
+    assert errors_of(lost) == {"url": ["The stored URL cannot be read: type it again."]}
+    lost.save()
+    assert stored("url") == before
+
+    lost.url = URL
+    lost.full_clean()
+    lost.save()
+    assert reload(webhook).address().url == URL
+
+
+def test_a_stored_url_that_is_pasted_is_not_read_for_anybody() -> None:
+    """Who reads the database must not get at a URL by making a webhook of it."""
+    make_webhook(url=URL)
+    thief = unsaved(url=stored("url"))
+
+    assert "url" in errors_of(thief)
+    assert "canary" not in thief.url
+
+
+def test_a_header_s_token_is_no_url() -> None:
+    webhook = make_webhook(url=URL, headers={"A": CANARY})
+    token = json.loads(stored("headers"))["A"]
+    with connection.cursor() as cursor:
+        row = [f"https://a.example/ {token}"]
+        cursor.execute("UPDATE auditwebhooks_webhook SET url = %s", row)
+
+    assert "canary" not in reload(webhook).url
+
+
+def test_rotated_secrets_stand_under_the_first_key(configure: Any) -> None:
+    old, new = Fernet.generate_key().decode(), Fernet.generate_key().decode()
+    configure(ENCRYPTION_KEYS=[old])
+    webhook = reload(make_webhook(url=URL, headers={"A": CANARY}, signing_secret=SECRET))
+    webhook.signing_secret = signing.new_secret()
+    webhook.save()
+    newest = [one.reveal() for one in webhook.revealed_signing_secrets(timezone.now())]
+    configure(ENCRYPTION_KEYS=[new, old])
+
+    Webhook.objects.update(**reload(webhook).rotated_secrets())
+
+    configure(ENCRYPTION_KEYS=[new])
+    again = reload(webhook)
+    assert again.url == URL
+    assert again.revealed_headers() == {"A": CANARY}
+    assert [one.reveal() for one in again.revealed_signing_secrets(timezone.now())] == newest
+    assert len(newest) == 2
+    assert again.updated_at == webhook.updated_at
 
 
 def test_str_shows_the_name_only() -> None:

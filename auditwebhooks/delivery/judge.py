@@ -10,7 +10,7 @@ from typing import Any
 from auditwebhooks.enums import Outcome
 from auditwebhooks.retry import GONE
 from auditwebhooks.transport.messages import Response
-from auditwebhooks.validation import Validator, validate
+from auditwebhooks.validation import Redact, Validator, validate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,14 +20,15 @@ class Judgement:
     validation_results: tuple[dict[str, Any], ...] = ()
 
 
-def judge(response: Response, validators: Sequence[Validator]) -> Judgement:
-    """2xx, then every validator passes; redirects are not followed and fail."""
+def judge(response: Response, validators: Sequence[Validator], redact: Redact = str) -> Judgement:
+    """2xx, then every validator passes; redirects are not followed and fail. ``redact``: takes
+    secrets out of what is said of the response."""
     if response.failure is not None:
         return Judgement(outcome=response.failure, message=response.message)
     status = response.status or 0
     if not 200 <= status < 300:
         return Judgement(outcome=Outcome.HTTP_STATUS, message=_refused(status))
-    verdict = validate(response.body, validators, too_long=response.too_long)
+    verdict = validate(response.body, validators, too_long=response.too_long, redact=redact)
     results = tuple(result.as_dict() for result in verdict.results)
     if not verdict.passed:
         return Judgement(

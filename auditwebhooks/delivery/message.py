@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import json
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from urllib.parse import parse_qsl, urlsplit
 
 from auditwebhooks import __version__, signing
 from auditwebhooks.masking import MASK
 from auditwebhooks.models import Webhook
 from auditwebhooks.payload import VARIABLES
 from auditwebhooks.templating import compile_template
-from auditwebhooks.transport.address import parse_address
 from auditwebhooks.transport.messages import Request
 
 USER_AGENT = f"django-auditwebhooks/{__version__}"
 
 TEST_PREFIX = "test_"
+
+# Shorter parts of a URL, such as "/hook", are words that stand in many answers.
+_WORD = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +52,7 @@ def compose(webhook: Webhook, message: Message, now: datetime) -> Request:
     Raises InvalidURLError, EncryptionError and TemplateRenderError: the outcomes invalid_url,
     config and template.
     """
-    address = parse_address(webhook.url)
+    address = webhook.address()
     text = compile_template(webhook.body_template, VARIABLES).render(
         json.loads(message.payload_text)
     )
@@ -96,11 +102,39 @@ def storable_headers(webhook: Webhook, request: Request) -> dict[str, str]:
     }
 
 
-def secrets_of(webhook: Webhook, request: Request) -> list[str]:
+def secrets_of(webhook: Webhook, request: Request, now: datetime) -> Iterator[str]:
     """The exact texts that must not be stored, should a response repeat them."""
-    values = [request.headers[name] for name in webhook.headers if name in request.headers]
-    # "Bearer abc": the token alone is the secret too.
-    values += [part for value in values for part in value.split(" ")[1:]]
-    path = request.url.split("://", 1)[-1].partition("/")[2]
-    values += [request.url, path]
-    return sorted({value for value in values if len(value) >= 6}, key=len, reverse=True)
+    for name in webhook.headers:
+        yield from _secrets_of_header(request.headers.get(name, ""))
+    for secret in webhook.revealed_signing_secrets(now):
+        yield secret.reveal()
+        yield secret.reveal().removeprefix(signing.PREFIX)
+    yield from _secrets_of_url(request.url)
+
+
+def _secrets_of_url(url: str) -> Iterator[str]:
+    """The URL, and its parts that are no words. Receivers repeat the path, or name the parameter
+    that they refuse."""
+    yield url
+    parts = urlsplit(url)
+    rest = url.split("://", 1)[1].partition("/")[2]
+    values = [value for _name, value in parse_qsl(parts.query)]
+    for part in (f"/{rest}", rest, parts.path, parts.query, *values):
+        if len(part) >= _WORD:
+            yield part
+    last = parts.path.rpartition("/")[2]
+    if len(last) >= 2 * _WORD:
+        yield last
+
+
+def _secrets_of_header(value: str) -> Iterator[str]:
+    """The value, and what is a secret by itself: the token of "Bearer abc", the name and the
+    password of "Basic ..."."""
+    yield value
+    scheme, _, rest = value.partition(" ")
+    yield from rest.split(" ")
+    if scheme.lower() == "basic":
+        with contextlib.suppress(ValueError):
+            credentials = base64.b64decode(rest).decode()
+            yield credentials
+            yield credentials.partition(":")[2]

@@ -4,6 +4,7 @@ and tests run through ``attempt``. Touches no database, so it runs in any thread
 from __future__ import annotations
 
 import logging
+import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -19,6 +20,7 @@ from auditwebhooks.delivery.message import (
     secrets_of,
     storable_headers,
 )
+from auditwebhooks.delivery.scrub import Scrubber
 from auditwebhooks.enums import Outcome, Status
 from auditwebhooks.exceptions import (
     EncryptionError,
@@ -26,7 +28,6 @@ from auditwebhooks.exceptions import (
     TemplateRenderError,
     TemplateSyntaxError,
 )
-from auditwebhooks.masking import MASK
 from auditwebhooks.models import Invocation, Webhook
 from auditwebhooks.retry import retry_after
 from auditwebhooks.storable import storable
@@ -87,8 +88,8 @@ def attempt(webhook: Webhook, message: Message, client: Client) -> Result:
     started_at = timezone.now()
     try:
         return _attempt(webhook, message, client, started_at)
-    except Exception as error:
-        logger.exception("An attempt failed unexpectedly.")
+    except Exception as error:  # noqa: BLE001 - whatever happens is a Result
+        _log(error)
         return _unsent(
             webhook,
             started_at,
@@ -107,8 +108,9 @@ def _attempt(webhook: Webhook, message: Message, client: Client, started_at: dat
     except (TemplateRenderError, TemplateSyntaxError) as error:
         return _unsent(webhook, started_at, Outcome.TEMPLATE, str(error))
     response = client.send(request)
-    judgement = judge(response, _validators(webhook.response_validators))
-    return _sent(webhook, request, response, judgement, started_at)
+    scrub = Scrubber(secrets_of(webhook, request, started_at))
+    judgement = judge(response, _validators(webhook.response_validators), scrub)
+    return _sent(webhook, request, response, judgement, scrub, started_at)
 
 
 def _validators(stored: Sequence[Mapping[str, Any]]) -> list[Validator]:
@@ -131,14 +133,15 @@ def _sent(
     request: Request,
     response: Response,
     judgement: Judgement,
+    scrub: Scrubber,
     started_at: datetime,
 ) -> Result:
-    secrets = secrets_of(webhook, request)
-    limit = conf.max_response_body
     finished_at = timezone.now()
+    limit = conf.max_response_body
+    is_cut = response.too_long or len(response.body) > limit
     return Result(
         outcome=judgement.outcome,
-        message=scrub(judgement.message, secrets),
+        message=judgement.message,
         started_at=started_at,
         finished_at=finished_at,
         duration_ms=response.duration_ms,
@@ -149,30 +152,26 @@ def _sent(
         request_body=_text(request.body or b""),
         response_status=response.status,
         response_headers={
-            storable(name): scrub(storable(value), secrets)
+            scrub(storable(name)): scrub(storable(value))
             for name, value in response.headers.items()
         },
-        response_body=scrub(_text(response.body[:limit]), secrets),
-        response_truncated=response.too_long or len(response.body) > limit,
-        validation_results=tuple(
-            {
-                **result,
-                "found": [scrub(found, secrets) for found in result["found"]],
-                "message": scrub(result["message"], secrets),
-            }
-            for result in judgement.validation_results
-        ),
+        response_body=scrub(_text(response.body[:limit]), is_cut=is_cut),
+        response_truncated=is_cut,
+        validation_results=judgement.validation_results,
         retry_after=retry_after(
             response.headers.get("Retry-After"), response.status, datetime.now(UTC)
         ),
     )
 
 
-def scrub(text: str, secrets: Sequence[str]) -> str:
-    """The text without the exact secrets, longest first."""
-    for secret in secrets:
-        text = text.replace(secret, MASK)
-    return text
+def _log(error: Exception) -> None:
+    """Where it happened, but not the error's own words, which may hold a secret, nor its frames,
+    whose variables an error reporter would send along."""
+    logger.error(
+        "An attempt failed unexpectedly (%s):\n%s",
+        type(error).__name__,
+        "".join(traceback.format_tb(error.__traceback__)),
+    )
 
 
 def _text(raw: bytes) -> str:

@@ -76,7 +76,7 @@ class Migration(migrations.Migration):
                         verbose_name="method",
                     ),
                 ),
-                ("url", models.CharField(max_length=2048, verbose_name="URL")),
+                ("url", models.TextField(verbose_name="URL")),
                 (
                     "body_template",
                     models.TextField(

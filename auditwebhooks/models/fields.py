@@ -18,9 +18,11 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from auditwebhooks import rules
-from auditwebhooks.encryption import ProtectedText, Secret
+from auditwebhooks.encryption import ProtectedText, Secret, rotate, seal, unseal
+from auditwebhooks.exceptions import EncryptionError
 from auditwebhooks.masking import MASK
 from auditwebhooks.models.periods import StoredPeriod
+from auditwebhooks.transport.address import mask_url
 
 if TYPE_CHECKING:
     TextField = models.TextField[Any, Any]
@@ -31,7 +33,7 @@ else:
 class _Protecting:
     """Turns what is assigned into protected values, and keeps what reads ``***``."""
 
-    def __init__(self, field: _SealedField) -> None:
+    def __init__(self, field: SealedField) -> None:
         self.field = field
 
     def __get__(self, instance: models.Model | None, owner: type[models.Model]) -> Any:
@@ -47,7 +49,7 @@ class _Protecting:
         instance.__dict__[name] = self.field.protect(value, instance.__dict__.get(name))
 
 
-class _SealedField(TextField):
+class SealedField(TextField):
     """Needs ``origin`` on its model: what the stored secrets are bound to."""
 
     descriptor_class = _Protecting
@@ -66,6 +68,10 @@ class _SealedField(TextField):
 
     def loaded(self, text: str) -> Any:
         """The in-memory form of a stored text."""
+        raise NotImplementedError
+
+    def rotated(self, value: Any) -> Any:
+        """The same loaded value under the first key. Raises EncryptionError."""
         raise NotImplementedError
 
     def pre_save(self, model_instance: models.Model, add: bool) -> str:
@@ -119,7 +125,7 @@ def _token(value: Any, origin: str, name: str) -> str:
     return value.token(origin)
 
 
-class SecretField(_SealedField):
+class SecretField(SealedField):
     """One secret text; empty: none."""
 
     def protect(self, value: Any, kept: Any) -> Any:
@@ -133,6 +139,9 @@ class SecretField(_SealedField):
     def loaded(self, text: str) -> Any:
         return ProtectedText(text) if text else ""
 
+    def rotated(self, value: Any) -> Any:
+        return ProtectedText(rotate(value.token(""))) if value else value
+
     def to_python(self, value: Any) -> Any:
         # Only fixtures come here with a text that is not protected: it is a token.
         if isinstance(value, ProtectedText) or value in (*self.empty_values, MASK):
@@ -140,7 +149,7 @@ class SecretField(_SealedField):
         return ProtectedText(str(value))
 
 
-class HeadersField(_SealedField):
+class HeadersField(SealedField):
     """Header name -> secret value. Assign a dict; ``"***"`` keeps a stored value."""
 
     def get_default(self) -> dict[str, ProtectedText]:
@@ -173,6 +182,9 @@ class HeadersField(_SealedField):
     def loaded(self, text: str) -> Any:
         return {name: ProtectedText(token) for name, token in json.loads(text or "{}").items()}
 
+    def rotated(self, value: Any) -> Any:
+        return {name: ProtectedText(rotate(secret.token(""))) for name, secret in value.items()}
+
     def to_python(self, value: Any) -> Any:
         # Only fixtures come here with a text: it is what ``sealed`` made.
         if not isinstance(value, str) or not value:
@@ -183,6 +195,64 @@ class HeadersField(_SealedField):
             raise ValidationError(
                 _('Enter headers as an object: {"Authorization": "Bearer ..."}')
             ) from None
+
+
+class StoredURL(str):
+    """A URL as the database holds it, not read: the text shows its host only.
+
+    What a row with lost keys loads, and what a fixture holds. It is stored again as it is, and
+    refused where somebody types it, so that nobody has a stolen one read.
+    """
+
+    stored: str
+
+    def __new__(cls, stored: str) -> StoredURL:
+        text = super().__new__(cls, stored.partition(" ")[0])
+        text.stored = stored
+        return text
+
+    def __reduce__(self) -> tuple[type, tuple[str]]:
+        return (StoredURL, (self.stored,))
+
+
+class SealedURLField(TextField):
+    """A URL whose path and query may be secrets: plain in memory, in the database the masked
+    form, a space, and a token of the whole."""
+
+    # What its tokens are bound to, in place of an origin: no header's token can stand here.
+    _PURPOSE = "url"
+
+    def deconstruct(self) -> tuple[str, str, Sequence[Any], dict[str, Any]]:
+        name, _path, args, kwargs = super().deconstruct()
+        return name, "django.db.models.TextField", args, kwargs
+
+    def get_prep_value(self, value: Any) -> Any:
+        if isinstance(value, StoredURL):
+            return value.stored
+        return f"{mask_url(value)} {seal(Secret(value), self._PURPOSE)}" if value else value
+
+    def from_db_value(self, value: Any, *args: Any) -> Any:
+        try:
+            return unseal(value.partition(" ")[2], self._PURPOSE).reveal() if value else value
+        except EncryptionError:
+            return StoredURL(value)
+
+    def rotated(self, value: Any) -> Any:
+        """The same loaded value, to be stored under the first key. Raises EncryptionError."""
+        if isinstance(value, StoredURL):
+            raise EncryptionError("The stored URL cannot be read with the present keys.")
+        return value
+
+    def to_python(self, value: Any) -> Any:
+        # No URL holds a space. It is not read here: a form's text comes this way too.
+        return StoredURL(value) if isinstance(value, str) and " gAAAA" in value else value
+
+    def value_to_string(self, obj: models.Model) -> str:
+        return str(self.get_prep_value(self.value_from_object(obj)))
+
+    def get_lookup(self, lookup_name: str) -> Any:
+        """Ciphertext differs each time: no comparison would ever find a row."""
+        return super().get_lookup(lookup_name) if lookup_name == "isnull" else None
 
 
 class NameKeyField(models.CharField):  # type: ignore[type-arg]

@@ -21,12 +21,15 @@ from auditwebhooks.models.fields import (
     ActivePeriodsField,
     HeadersField,
     NameKeyField,
+    SealedField,
+    SealedURLField,
     SecretField,
+    StoredURL,
 )
 from auditwebhooks.models.periods import ActivePeriods, StoredPeriod
 from auditwebhooks.payload import DEFAULT_TEMPLATE
 from auditwebhooks.querysets import PrimaryQuerySet, WebhookQuerySet
-from auditwebhooks.transport.address import mask_url, parse_address
+from auditwebhooks.transport.address import Address, mask_url, parse_address
 
 # After a rotation both secrets sign, so that receivers can follow without a gap.
 ROTATION_OVERLAP = timedelta(hours=24)
@@ -52,7 +55,7 @@ class Webhook(models.Model):
         default=Method.POST,
     )
     # Path and query can be secrets: in full only for those who may change the webhook.
-    url = models.CharField(gettext_lazy("URL"), max_length=2048)
+    url = SealedURLField(gettext_lazy("URL"))
     body_template = models.TextField(
         gettext_lazy("body template"), blank=True, default=DEFAULT_TEMPLATE
     )
@@ -153,7 +156,7 @@ class Webhook(models.Model):
         """Field and rule. Fields of a wrong type have been refused by ``clean_fields``."""
         yield "name", lambda: rules.check_name(self.name)
         yield "name", self._check_name_is_free
-        yield "url", lambda: rules.check_url(self.url)
+        yield "url", self._check_url
         yield "body_template", lambda: rules.check_body_template(self.body_template)
         yield "headers", lambda: rules.check_headers(self.headers)
         yield (
@@ -187,6 +190,11 @@ class Webhook(models.Model):
                 lambda: rules.check_kept([self.signing_secret], origin),
             )
 
+    def _check_url(self) -> None:
+        if isinstance(self.url, StoredURL):
+            raise ValidationError(_("The stored URL cannot be read: type it again."))
+        rules.check_url(self.url)
+
     def _check_name_is_free(self) -> None:
         same = Webhook.objects.primary().filter(name_key=rules.name_digest(str(self.name)))
         if same.exclude(pk=self.pk).exists():
@@ -215,6 +223,16 @@ class Webhook(models.Model):
         """Seconds for one call."""
         return min(float(self.timeout_in_sec or conf.default_timeout), conf.max_timeout)
 
+    def address(self) -> Address:
+        """For the sending path only. Raises InvalidURLError, and EncryptionError when the stored
+        URL cannot be read."""
+        if isinstance(self.url, StoredURL):
+            raise EncryptionError(
+                "The stored URL cannot be read with the present keys. Put the old key back "
+                "(SECRET_KEY_FALLBACKS or ENCRYPTION_KEYS), or type the URL again."
+            )
+        return parse_address(self.url)
+
     def revealed_headers(self) -> dict[str, str]:
         """For the sending path only. Raises EncryptionError when a value cannot be used."""
         return {name: value.reveal(self.origin).reveal() for name, value in self.headers.items()}
@@ -230,6 +248,17 @@ class Webhook(models.Model):
             with contextlib.suppress(EncryptionError):
                 secrets.append(self.previous_signing_secret.reveal(self.origin))
         return secrets
+
+    def rotated_secrets(self) -> dict[str, Any]:
+        """Field name -> its loaded value under the first key, for ``update()``.
+
+        Raises EncryptionError when one cannot be read.
+        """
+        return {
+            field.name: field.rotated(getattr(self, field.name))
+            for field in self._meta.concrete_fields
+            if isinstance(field, SealedField | SealedURLField)
+        }
 
     def was_collecting(self, moment: datetime) -> bool:
         """Whether an event of that moment belongs to this webhook."""

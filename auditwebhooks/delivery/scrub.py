@@ -1,0 +1,59 @@
+"""Takes secrets out of what a receiver sent back: many repeat the request, or quote it in an
+error. Pure."""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Iterable, Iterator
+from urllib.parse import quote, quote_plus
+
+from auditwebhooks.masking import MASK
+
+# Shorter ones would take words and numbers out of every answer.
+SHORTEST = 4
+
+
+class Scrubber:
+    """Replaces the exact secrets, and the ways in which JSON, HTML and URLs spell them."""
+
+    def __init__(self, secrets: Iterable[str]) -> None:
+        spelled = {
+            spelling
+            for secret in secrets
+            if len(secret) >= SHORTEST
+            for spelling in _spellings(secret)
+        }
+        # A secret may stand in a longer one.
+        self._spelled = sorted(spelled, key=len, reverse=True)
+
+    def __call__(self, text: str, *, is_cut: bool = False) -> str:
+        """The text without the secrets; ``is_cut``: nor the beginning of one at its end."""
+        for spelling in self._spelled:
+            if spelling in text:
+                text = text.replace(spelling, MASK)
+        return self._without_beginning(text) if is_cut else text
+
+    def _without_beginning(self, text: str) -> str:
+        for spelling in self._spelled:
+            for length in range(min(len(spelling), len(text)), SHORTEST - 1, -1):
+                if text.endswith(spelling[:length]):
+                    return text[:-length] + MASK
+        return text
+
+
+def _spellings(secret: str) -> Iterator[str]:
+    yield secret
+    escaped = json.dumps(secret)[1:-1]
+    yield escaped
+    # PHP escapes slashes, too.
+    yield escaped.replace("/", "\\/")
+    yield json.dumps(secret, ensure_ascii=False)[1:-1]
+    # Go escapes what HTML would read.
+    yield escaped.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+    yield html.escape(secret)
+    # Sent as latin-1, read as UTF-8.
+    yield secret.encode("latin-1", "replace").decode("utf-8", "replace")
+    yield quote(secret)
+    yield quote(secret, safe="")
+    yield quote_plus(secret)

@@ -1,0 +1,46 @@
+"""Stored secrets under a new key: after ENCRYPTION_KEYS or SECRET_KEY got a new first one."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+
+from django.db import connections, router, transaction
+
+from auditwebhooks.exceptions import EncryptionError
+from auditwebhooks.models import Webhook
+from auditwebhooks.rows import take_write_lock
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rotation:
+    # Webhooks whose secrets stand under the first key now.
+    done: int
+    # Names of those with a secret that no present key reads.
+    unreadable: list[str]
+
+
+def rotate_keys() -> Rotation:
+    """Encrypt the secrets of every webhook anew with the first key. One row at a time, each in
+    its own transaction, so that it can be stopped and run again, while everything else goes on.
+    """
+    using = router.db_for_write(Webhook)
+    names = dict(Webhook.objects.using(using).order_by("name").values_list("pk", "name"))
+    unreadable = []
+    for pk, name in names.items():
+        try:
+            _rotate(pk, using)
+        except EncryptionError:
+            unreadable.append(name)
+    return Rotation(done=len(names) - len(unreadable), unreadable=unreadable)
+
+
+def _rotate(pk: uuid.UUID, using: str) -> None:
+    with transaction.atomic(using=using):
+        take_write_lock(connections[using], Webhook)
+        rows = Webhook.objects.using(using).filter(pk=pk)
+        if connections[using].features.has_select_for_update:
+            rows = rows.select_for_update()
+        for webhook in rows:
+            # Not ``save()``: the configuration stays as it is, and its time with it.
+            Webhook.objects.using(using).filter(pk=pk).update(**webhook.rotated_secrets())
