@@ -72,6 +72,10 @@ class WebhookSerializer(WebhookModelSerializer):
             "disabled_reason",
         )
 
+    def __repr__(self) -> str:
+        # REST framework's own shows the data that it was given, and error reports show reprs.
+        return f"<{type(self).__name__}>"
+
     def to_internal_value(self, data: Any) -> Any:
         unknown = sorted(set(data) - set(self.fields)) if isinstance(data, Mapping) else []
         if unknown:
