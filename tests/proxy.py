@@ -39,7 +39,8 @@ class Proxy:
                 threading.Thread(target=self._serve, args=(client,), daemon=True).start()
 
     def _serve(self, client: socket.socket) -> None:
-        with client:
+        # What cannot be reached is hung up on.
+        with client, suppress(OSError):
             self.asked.append(client.recv(65536).split(b" ")[1].decode())
             host, _, port = self.asked[-1].rpartition(":")
             with socket.create_connection((host, int(port))) as server:

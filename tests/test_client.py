@@ -16,6 +16,7 @@ from auditwebhooks.transport import guard
 from auditwebhooks.transport.client import Client
 from auditwebhooks.transport.messages import Request, Response
 from tests.conftest import Inbox
+from tests.hostile import HostileServer
 from tests.proxy import Proxy
 
 
@@ -138,6 +139,64 @@ def test_an_explicit_proxy_is_used_and_tls_goes_through_it(
     assert response.failure is None, response.message
     assert proxy.asked == [inbox.url.removeprefix("https://").rstrip("/")]
     assert len(inbox.deliveries) == 1
+
+
+@pytest.mark.parametrize("host", ["10.0.0.1", "127.1", "169.254.169.254", "[::1]"])
+def test_a_private_address_does_not_go_through_a_proxy(
+    host: str, configure: Callable[..., None]
+) -> None:
+    with Proxy() as proxy:
+        configure(PROXY=proxy.url)
+        response = send(f"https://{host}/canary")
+
+    assert response.failure == "blocked_address"
+    assert proxy.asked == []
+
+
+def test_names_are_resolved_by_the_proxy_alone(
+    configure: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Behind an egress proxy there is often no DNS for the world outside."""
+    real, asked = socket.getaddrinfo, []
+
+    def ask(host: str, *args: Any, **kwargs: Any) -> Any:
+        asked.append(host)
+        return real(host, *args, **kwargs)
+
+    with Proxy() as proxy:
+        configure(PROXY=proxy.url)
+        monkeypatch.setattr(socket, "getaddrinfo", ask)
+        response = send("https://hooks.example.invalid/")
+
+    assert response.failure == "connection"
+    assert proxy.asked == ["hooks.example.invalid:443"]
+    # The tunnel's end asked for the name, in this process too; the client did not.
+    assert asked.count("hooks.example.invalid") == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "failure", "words"),
+    [
+        (b"HTTP/1.1 403 Forbidden\r\n\r\n", "connection", "failed at the proxy"),
+        (b"garbage\r\n\r\n", "connection", "failed"),
+        (b"", "timeout", "no connection was made"),
+    ],
+)
+def test_a_proxy_that_does_not_tunnel_is_told(
+    answer: bytes, failure: str, words: str, configure: Callable[..., None]
+) -> None:
+    def behave(connection: socket.socket, over: threading.Event) -> None:
+        connection.recv(65536)
+        connection.sendall(answer)
+        over.wait(0 if answer else 20)
+
+    with HostileServer(behave) as server:
+        configure(PROXY=f"http://127.0.0.1:{server.port}")
+        response = send("https://hooks.example.com/canary", timeout=0.5)
+
+    assert response.failure == failure
+    assert words in response.message
+    assert "canary" not in response.message
 
 
 def test_a_slow_response_is_a_timeout(inbox: Inbox) -> None:

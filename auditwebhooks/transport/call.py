@@ -48,7 +48,7 @@ class Call:
         Raises LongHeadError when the head does not end, and IncompleteRead when it ends in its
         middle, which http.client takes for a whole one.
         """
-        if self.phase is not Phase.WAIT:
+        if self.phase is Phase.READ:
             return
         self._head += received
         if self._head > HEAD_LIMIT:

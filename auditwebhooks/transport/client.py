@@ -70,7 +70,8 @@ class _GuardedHTTPConnection(HTTPConnection):
         addresses = find(self._dns_host, self.port, call.left())
         call.enter(Phase.CONNECT)
         connection = guard.connect(addresses, self.port, call.left)
-        call.enter(Phase.WAIT)
+        if not self.proxy_is_tunneling:
+            call.enter(Phase.WAIT)
         return BoundedSocket(fileno=connection.detach())
 
     def getresponse(self) -> HTTPResponse:  # type: ignore[override]
