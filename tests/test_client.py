@@ -281,6 +281,28 @@ def test_the_judged_address_is_called_not_a_second_answer(
     assert inbox.deliveries[0].headers["Host"].startswith("localhost:")
 
 
+def test_a_name_that_leads_elsewhere_later_is_judged_again(
+    inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DNS rebinding: good for the first connection, cloud metadata for the next."""
+    answers = iter(["127.0.0.1", "169.254.169.254"])
+    real = socket.getaddrinfo
+
+    def rebind(host: Any, port: Any, *args: Any, **kwargs: Any) -> Any:
+        return real(next(answers) if host == "localhost" else host, port, *args, **kwargs)
+
+    monkeypatch.setattr(socket, "getaddrinfo", rebind)
+    inbox.answers = [Answer(headers={"Connection": "close"})]
+    with Client() as client:
+        first, second = (
+            client.send(request(inbox.url.replace("127.0.0.1", "localhost"))) for _ in range(2)
+        )
+
+    assert first.failure is None, first.message
+    assert second.failure == "blocked_address"
+    assert len(inbox.deliveries) == 1
+
+
 def test_a_name_with_one_bad_answer_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     def mixed(host: str, port: int, **kwargs: Any) -> list[Any]:
         stream = (socket.AF_INET, socket.SOCK_STREAM, 6, "")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import socket
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -18,6 +20,7 @@ from auditwebhooks.models import Event, Invocation, Webhook
 from auditwebhooks.receiver import Answer, Delivery
 from tests.conftest import Inbox
 from tests.factories import make_event, make_invocation, make_webhook
+from tests.hostile import HostileServer, read_request, tls_context
 from tests.live import until
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -236,6 +239,35 @@ def test_a_rate_limit_is_kept(inbox: Inbox) -> None:
 
     assert len(inbox.deliveries) == 5
     assert statuses() == {"succeeded": 5, "pending": 15}
+
+
+def test_webhooks_do_not_share_connections(configure: Any, certificate: dict[str, str]) -> None:
+    """Two webhooks of one host, each with a token of its own: no connection carries both."""
+    seen: list[set[str]] = []
+
+    def behave(connection: socket.socket, over: threading.Event) -> None:
+        tokens: set[str] = set()
+        seen.append(tokens)
+        while head := read_request(connection):
+            tokens.update(re.findall(r"Authorization: (\w+)", head.decode()))
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+
+    context = tls_context(certificate["chain"], certificate["key"])
+    with HostileServer(behave, context) as server:
+        configure(
+            ALLOWED_NETWORKS=["127.0.0.0/8"],
+            ALLOWED_PORTS=[443, server.port],
+            CA_FILE=certificate["ca"],
+        )
+        for token in ("one", "two"):
+            make_webhook(url=server.url, headers={"Authorization": token})
+        for _ in range(40):
+            make_event()
+        assert drain_all() == 80
+
+    assert {frozenset(tokens) for tokens in seen} == {frozenset({"one"}), frozenset({"two"})}
+    # Kept and used again: at most as many as there are calls at once.
+    assert len(seen) <= 16
 
 
 def test_leaving_gives_back_what_was_not_started(inbox: Inbox) -> None:
