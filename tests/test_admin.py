@@ -89,7 +89,7 @@ def test_the_form_has_the_fields_in_the_order_of_the_page(client: Client, operat
 
     labels = [
         "Audit Webhook Name",
-        "Active",
+        "Status: Active",
         "Type",
         "Method",
         "URL",

@@ -126,7 +126,7 @@ class WebhookForm(ModelForm):
         )
         labels: Mapping[str, Any] = {
             "name": gettext_lazy("Audit Webhook Name"),
-            "active": gettext_lazy("Active"),
+            "active": gettext_lazy("Status: Active"),
             "type": gettext_lazy("Type"),
             "method": gettext_lazy("Method"),
             "url": gettext_lazy("URL"),
