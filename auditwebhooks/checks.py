@@ -11,6 +11,7 @@ from django.core.checks import CheckMessage, Error
 from django.core.checks import Warning as CheckWarning
 from django.core.exceptions import FieldDoesNotExist
 
+from auditwebhooks.audited import sees_bulk_writes
 from auditwebhooks.conf import SETTING, conf, configured
 from auditwebhooks.registry import ModelClass, Options, registry
 
@@ -93,6 +94,15 @@ def check_models(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[Check
     ]
     for model, options in registry.models():
         problems.extend(_unknown_fields(model, options))
+        if not sees_bulk_writes(model):
+            problems.append(
+                CheckWarning(
+                    f"Bulk writes of {model._meta.label} are not recorded: its _meta is of a "
+                    "class of its own.",
+                    hint="Record them in your code with auditwebhooks.record().",
+                    id="auditwebhooks.W009",
+                )
+            )
     return problems
 
 

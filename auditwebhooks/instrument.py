@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
 from functools import wraps
 from typing import Any
 
-from django.db import connections, models, router, transaction
+from django.db import models, router
 
 from auditwebhooks import capture
+from auditwebhooks.audited import audit_managers
+from auditwebhooks.bulk import in_transaction
 from auditwebhooks.models import Webhook
 from auditwebhooks.receivers import changes
 from auditwebhooks.registry import ModelClass, Options, registry
@@ -25,6 +26,7 @@ def audit(model: ModelClass) -> None:
         audited = registry.audited_as(sender)
         if audited is not None:
             changes.connect(sender, audited[1])
+            audit_managers(sender)
 
 
 def audit_webhooks() -> None:
@@ -62,16 +64,7 @@ def _in_transaction(original: Callable[..., None]) -> Callable[..., None]:
         if raw or not capture.is_recording():
             return original(self, *args, **kwargs)
         using = kwargs.get("using") or router.db_for_write(type(self), instance=self)
-        with _transaction(using), changes.saving(self):
+        with in_transaction(using), changes.saving(self):
             return original(self, *args, **kwargs)
 
     return save_base
-
-
-def _transaction(using: str) -> AbstractContextManager[Any]:
-    """Inside a transaction of the host nothing is opened: an error that the host catches must
-    not mark more for rollback than without us."""
-    connection = connections[using]
-    if connection.in_atomic_block or not connection.get_autocommit():
-        return nullcontext()
-    return transaction.atomic(using=using)

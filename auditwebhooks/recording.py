@@ -4,12 +4,14 @@ belongs to, and a worker is woken after its commit."""
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from django.conf import settings
+from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import timezone
 
 from auditwebhooks import wake
@@ -27,7 +29,8 @@ from auditwebhooks.storable import storable
 class Target:
     """The object of an event, in words."""
 
-    id: str
+    # None: the rows of a bulk write that cannot be told apart.
+    id: str | None
     type: str
     name: str
 
@@ -82,9 +85,61 @@ def _moment(nanoseconds: int) -> datetime:
 
 
 def insert(drafted: Draft, using: str) -> Event:
-    """Write the event, and ring when its transaction commits."""
+    """Write one event, and ring when its transaction commits."""
+    event = _event(drafted)
+    event.save(using=using, force_insert=True)
+    event_recorded.send_robust(sender=Event, event=event)
+    wake.ring_after_commit(using)
+    return event
+
+
+def insert_all(drafts: Sequence[Draft], using: str) -> None:
+    """Write events, and ring once when their transaction commits."""
+    if not drafts:
+        return
+    if event_recorded.has_listeners(Event):
+        # They are told of rows with their keys.
+        for drafted in drafts:
+            insert(drafted, using)
+        return
+    _insert_rows([_row(drafted, connections[using]) for drafted in drafts], using)
+    wake.ring_after_commit(using)
+
+
+_COLUMNS: Sequence[Any] = [one for one in Event._meta.concrete_fields if not one.primary_key]
+
+
+def _row(drafted: Draft, connection: BaseDatabaseWrapper) -> tuple[Any, ...]:
+    """The columns' values as the database driver takes them."""
+    event = _event(drafted)
+    values = (getattr(event, one.attname) for one in _COLUMNS)
+    adapt = connection.ops.adapt_datetimefield_value
+    return tuple(adapt(one) if isinstance(one, datetime) else one for one in values)
+
+
+def _insert_rows(rows: Sequence[tuple[Any, ...]], using: str) -> None:
+    """One statement for all of them; Django's ``bulk_create`` makes one for each 71 on SQLite."""
+    connection = connections[using]
+    quote = connection.ops.quote_name
+    table, names = quote(Event._meta.db_table), ", ".join(quote(one.column) for one in _COLUMNS)
+    with connection.cursor() as cursor:
+        if len(rows) > 1 and hasattr(cursor, "copy"):
+            # psycopg 3: a tenth of the time of an INSERT.
+            with cursor.copy(f"COPY {table} ({names}) FROM STDIN") as copy:
+                for row in rows:
+                    copy.write_row(row)
+            return
+        marks = ", ".join(["%s"] * len(_COLUMNS))
+        statement = f"INSERT INTO {table} ({names}) VALUES ({marks})"  # noqa: S608 - own names
+        if len(rows) == 1:
+            cursor.execute(statement, rows[0])
+        else:
+            cursor.executemany(statement, rows)
+
+
+def _event(drafted: Draft) -> Event:
     payload = drafted.payload
-    event = Event(
+    return Event(
         event_id=payload.event_id,
         event_type=_column(payload.event_type),
         created_at=drafted.created_at,
@@ -100,10 +155,6 @@ def insert(drafted: Draft, using: str) -> Event:
         # What is recorded while sending is off is sent by a replay only.
         fanned_out_at=None if conf.send else drafted.created_at,
     )
-    event.save(using=using, force_insert=True)
-    event_recorded.send_robust(sender=Event, event=event)
-    wake.ring_after_commit(using)
-    return event
 
 
 def _column(text: str | None) -> str:

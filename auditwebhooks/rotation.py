@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from django.db import connections, router, transaction
 
+from auditwebhooks.context import paused
 from auditwebhooks.exceptions import EncryptionError
 from auditwebhooks.models import Webhook
 from auditwebhooks.rows import take_write_lock
@@ -36,11 +37,12 @@ def rotate_keys() -> Rotation:
 
 
 def _rotate(pk: uuid.UUID, using: str) -> None:
-    with transaction.atomic(using=using):
+    # The configuration stays as it is, so this is no change of it.
+    with paused(), transaction.atomic(using=using):
         take_write_lock(connections[using], Webhook)
         rows = Webhook.objects.using(using).filter(pk=pk)
         if connections[using].features.has_select_for_update:
             rows = rows.select_for_update()
         for webhook in rows:
-            # Not ``save()``: the configuration stays as it is, and its time with it.
+            # Not ``save()``, which would be a new configuration.
             Webhook.objects.using(using).filter(pk=pk).update(**webhook.rotated_secrets())

@@ -18,10 +18,15 @@ def read_row(
     connection = connections[using]
     take_write_lock(connection, model)
     rows: models.QuerySet[models.Model] = models.QuerySet(model, using=using).filter(pk=pk)
-    if connection.features.has_select_for_update:
-        no_key = connection.features.has_select_for_no_key_update
-        rows = rows.select_for_update(no_key=no_key)
-    return next(iter(rows.values(*attnames)), None)
+    return next(iter(locked(rows, using).values(*attnames)), None)
+
+
+def locked(rows: models.QuerySet[Any], using: str) -> models.QuerySet[Any]:
+    """The rows under the lock that an UPDATE of them takes, where the database has row locks."""
+    features = connections[using].features
+    if not features.has_select_for_update:
+        return rows
+    return rows.select_for_update(no_key=features.has_select_for_no_key_update)
 
 
 def take_write_lock(connection: BaseDatabaseWrapper, model: type[models.Model]) -> None:

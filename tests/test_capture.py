@@ -19,7 +19,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 import auditwebhooks
-from auditwebhooks import capture
+from auditwebhooks import capture, subject
 from auditwebhooks.exceptions import AuditWebhooksError
 from auditwebhooks.models import Event, Webhook
 from auditwebhooks.signals import event_recorded
@@ -495,7 +495,7 @@ def broken_snapshot(monkeypatch: pytest.MonkeyPatch) -> None:
     def explode(*args: object, **kwargs: object) -> None:
         raise UnspeakableError
 
-    monkeypatch.setattr(capture, "draft", explode)
+    monkeypatch.setattr(subject, "draft", explode)
 
 
 def test_a_failure_of_ours_is_logged_and_the_change_stands(
@@ -681,7 +681,7 @@ class TestAutocommit:
         def explode(*args: object, **kwargs: object) -> None:
             raise UnspeakableError
 
-        monkeypatch.setattr(capture, "insert", explode)
+        monkeypatch.setattr(capture, "write", explode)
         with pytest.raises(UnspeakableError):
             Article.objects.create(title="Never")
 

@@ -104,7 +104,7 @@ def test_options_with_unknown_fields_are_errors(monkeypatch: pytest.MonkeyPatch)
     registry = Registry()
     registry.add(
         Article,
-        Options.parse({"mask": ["titel"], "exclude": ["text"], "m2m": ["title", "tags"]}),
+        Options.parse({"mask": ["titel"], "exclude": ["text"], "m2m": ["title", "labels"]}),
     )
     monkeypatch.setattr(checks, "registry", registry)
     messages = checks.check_models(None)

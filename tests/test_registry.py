@@ -19,12 +19,16 @@ from tests.testapp.models import (
     Account,
     Article,
     ArticleProxy,
+    Book,
     Cafe,
     Draft,
     Everything,
+    Membership,
     Place,
     Restaurant,
     Section,
+    Tag,
+    Team,
 )
 
 EVERY_ACTION = frozenset({"create", "update", "delete"})
@@ -118,12 +122,16 @@ def test_wildcard_of_an_app():
     assert set(audited(registry)) == {
         Account,
         Article,
+        Book,
         Cafe,
         Draft,
         Everything,
+        Membership,
         Place,
         Restaurant,
         Section,
+        Tag,
+        Team,
     }
 
 

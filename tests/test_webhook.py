@@ -263,9 +263,9 @@ def test_a_url_changed_past_the_model_reveals_nothing() -> None:
 def test_secrets_cannot_be_written_past_the_model() -> None:
     make_webhook()
 
-    with pytest.raises(TypeError, match="encrypted"):
+    with pytest.raises(TypeError, match="encrypted"), transaction.atomic():
         Webhook.objects.update(signing_secret="whsec_plain")
-    with pytest.raises(TypeError, match="encrypted"):
+    with pytest.raises(TypeError, match="encrypted"), transaction.atomic():
         Webhook.objects.update(headers={"A": "plain"})
 
 

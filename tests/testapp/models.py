@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from typing import Any
 
 from django.conf import settings
 from django.db import models
@@ -19,6 +20,17 @@ class Section(models.Model):
         return self.title
 
 
+@auditwebhooks.register
+class Tag(models.Model):
+    """Audited, with a unique key beside its primary one."""
+
+    name = models.CharField(max_length=100, unique=True)
+    weight = models.IntegerField(default=0)
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class Article(models.Model):
     """Audited by the settings."""
 
@@ -32,6 +44,7 @@ class Article(models.Model):
     author = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True
     )
+    tags = models.ManyToManyField(Tag, blank=True, related_name="articles")
     changed_at = models.DateTimeField(auto_now=True)
 
     def __str__(self) -> str:
@@ -41,6 +54,72 @@ class Article(models.Model):
 class ArticleProxy(Article):
     class Meta:
         proxy = True
+
+
+class BookQuerySet(models.QuerySet["Book"]):
+    """A host's own, which changes what is written."""
+
+    def update(self, **values: Any) -> int:
+        return super().update(**{"edited": True, **values})
+
+    def thick(self) -> BookQuerySet:
+        return self.filter(pages__gt=500)
+
+
+class BookManager(models.Manager["Book"]):
+    use_in_migrations = True
+
+    def get_queryset(self) -> BookQuerySet:
+        return BookQuerySet(self.model, using=self._db).filter(lost=False)
+
+
+@auditwebhooks.register
+class Book(models.Model):
+    """Audited; its managers and querysets are the host's own."""
+
+    title = models.CharField(max_length=100)
+    pages = models.IntegerField(default=0)
+    edited = models.BooleanField(default=False)
+    lost = models.BooleanField(default=False)
+    author = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="books",
+    )
+
+    objects = BookManager()
+    everything = BookQuerySet.as_manager()
+
+    def __str__(self) -> str:
+        # Asks the database for its author.
+        return f"{self.title} by {self.author}"
+
+
+@auditwebhooks.register
+class Team(models.Model):
+    """Audited; its members come through a model with a field of its own."""
+
+    name = models.CharField(max_length=100)
+    members = models.ManyToManyField(
+        settings.AUTH_USER_MODEL, through="Membership", related_name="teams"
+    )
+    friends = models.ManyToManyField("self", blank=True)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Membership(models.Model):
+    """Not audited itself: its rows are changes of their team."""
+
+    team = models.ForeignKey(Team, on_delete=models.CASCADE)
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE)
+    role = models.CharField(max_length=20, default="member")
+
+    def __str__(self) -> str:
+        return self.role
 
 
 class Account(models.Model):

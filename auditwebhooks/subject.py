@@ -1,0 +1,126 @@
+"""An audited model: which fields are recorded, and how a change of one of its rows is told."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db import models, router, transaction
+
+from auditwebhooks.enums import Action
+from auditwebhooks.models import Event
+from auditwebhooks.recording import Draft, Target, draft, insert_all
+from auditwebhooks.registry import ModelClass, Options, registry
+from auditwebhooks.snapshot import AnyField, masked, snapshot
+
+logger = logging.getLogger(__name__)
+
+Values = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """``model``: the name that its rows are recorded under. ``fields``: its concrete fields that
+    are recorded."""
+
+    model: ModelClass
+    options: Options
+    fields: tuple[AnyField, ...] = field(repr=False)
+
+    @property
+    def attnames(self) -> tuple[str, ...]:
+        return tuple(one.attname for one in self.fields)
+
+    def records(self, action: Action) -> bool:
+        return action in self.options.actions
+
+    def snapshot(self, values: Values) -> dict[str, Any]:
+        """Raw values by attname as JSON values by field name. Not masked: to compare, not to
+        store."""
+        return snapshot(self.fields, values)
+
+    def draft(
+        self,
+        action: str,
+        pk: Any,
+        name: str,
+        *,
+        event_type: str | None = None,
+        current: Values | None = None,
+        previous: Values | None = None,
+        metadata: Values | None = None,
+    ) -> Draft:
+        """The event of one row's change; both objects as ``snapshot`` gave them."""
+        told = Action(action).past if action in Action.values else action
+        return draft(
+            action,
+            event_type or f"{self.model._meta.label_lower}.{told}",
+            target=Target(
+                id=None if pk is None else str(pk),
+                type=self.options.name or str(self.model._meta.verbose_name).lower(),
+                name=name,
+            ),
+            current_object=self._shown(current),
+            previous_object=self._shown(previous),
+            metadata=metadata,
+        )
+
+    def _shown(self, values: Values | None) -> dict[str, Any] | None:
+        """What may be stored of an object's values."""
+        if values is None:
+            return None
+        disguise = self.options.disguise
+        shown = {
+            name: disguise[name](value) if name in disguise else value
+            for name, value in values.items()
+        }
+        return masked(shown, self.options.mask)
+
+
+def subject_of(model: ModelClass) -> Subject | None:
+    """What a write of this class is recorded as; None: it is not audited."""
+    audited = registry.audited_as(model)
+    return None if audited is None else describe(*audited)
+
+
+def describe(model: ModelClass, options: Options) -> Subject:
+    fields = tuple(
+        one
+        for one in model._meta.concrete_fields
+        if one.name not in options.exclude
+        and (options.fields is None or one.name in options.fields)
+    )
+    return Subject(model=model, options=options, fields=fields)
+
+
+def name_of(instance: models.Model, passing: tuple[type[Exception], ...] = ()) -> str:
+    """The object in words; a ``__str__`` that raises costs the words only, but for what is
+    ``passing``."""
+    try:
+        return str(instance)
+    except passing:
+        raise
+    except Exception as error:  # noqa: BLE001 - a host's __str__ may raise anything
+        logger.warning(
+            "%s.__str__ raised %s",
+            instance._meta.label,
+            type(error).__name__,
+            exc_info=True,
+        )
+        return nameless(instance)
+
+
+def nameless(instance: models.Model) -> str:
+    return f"{instance._meta.object_name} object ({instance.pk})"
+
+
+def write(drafts: Sequence[Draft], using: str) -> None:
+    """Write events beside the change that was made on this database."""
+    events_are_on = router.db_for_write(Event)
+    if using == events_are_on:
+        insert_all(drafts, using)
+    else:
+        # The weaker promise: the events follow the commit of the other database.
+        transaction.on_commit(lambda: insert_all(drafts, events_are_on), using=using, robust=True)

@@ -1,0 +1,146 @@
+"""Managers and querysets of audited models: everything of the host's holds as before."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from typing import Any
+
+import pytest
+from asgiref.sync import async_to_sync
+from django.core.management import call_command
+from django.db import models
+from django.db.models.options import Options
+
+from auditwebhooks import audited, checks
+from auditwebhooks.models import Event, Webhook
+from auditwebhooks.registry import Options as AuditOptions
+from auditwebhooks.registry import Registry
+from tests.testapp.models import (
+    Article,
+    ArticleProxy,
+    Book,
+    BookManager,
+    BookQuerySet,
+    Cafe,
+    Place,
+    Restaurant,
+    Section,
+    Tag,
+)
+
+AUDITED = [Article, ArticleProxy, Book, Cafe, Place, Restaurant, Tag, Webhook]
+
+
+def is_audited(manager: Any) -> bool:
+    return isinstance(manager.all(), audited.AuditedQuerySet)
+
+
+@pytest.mark.parametrize("model", AUDITED)
+def test_every_manager_of_an_audited_model_is_seen(model: Any) -> None:
+    for manager in (*model._meta.managers, model._base_manager, model._default_manager):
+        assert is_audited(manager)
+        assert is_audited(manager.db_manager("default"))
+        assert is_audited(copy.copy(manager))
+        assert manager.model is model
+
+
+@pytest.mark.parametrize("model", [Section, Event])
+def test_other_models_keep_their_classes(model: Any) -> None:
+    assert type(model._meta) is Options
+    assert not is_audited(model._default_manager)
+    assert not is_audited(model._base_manager)
+    assert type(Section.objects) is models.Manager
+    assert type(Section.objects.all()) is models.QuerySet
+
+
+def test_the_host_s_classes_stay_what_they_were() -> None:
+    assert isinstance(Book.objects, BookManager)
+    assert isinstance(Book.everything.all(), BookQuerySet)
+    assert isinstance(Book.objects.all().thick(), audited.AuditedQuerySet)
+    assert Book._default_manager.name == "objects"
+    assert [manager.name for manager in Book._meta.managers] == ["objects", "everything"]
+    assert type(Book.everything.all()).__name__ == "BookQuerySet"
+    assert type(Book.objects).__qualname__ == "BookManager"
+
+
+@pytest.mark.django_db
+def test_querysets_keep_being_audited_along_the_way() -> None:
+    rows = Article.objects.filter(stars=0).exclude(title="").order_by("pk").distinct()
+    for one in (rows, rows.values("title"), rows[:3], rows | rows, rows.using("default")):
+        assert isinstance(one, audited.AuditedQuerySet)
+
+
+def test_related_managers_are_audited_though_they_were_used_before() -> None:
+    """An app that touched one while apps were loading has cached its class."""
+    descriptor = vars(Section)["article_set"]
+    assert issubclass(descriptor.related_manager_cls, type(Article._default_manager))
+    assert "related_manager_cls" in vars(descriptor)
+    audited._forget_related_managers(Article)
+    assert "related_manager_cls" not in vars(descriptor)
+    assert is_audited(Section(pk=1).article_set)
+
+
+@pytest.mark.django_db
+def test_pickled_querysets_and_managers_are_audited_again() -> None:
+    Article.objects.create(title="kept")
+    rows = pickle.loads(pickle.dumps(Article.objects.filter(title="kept")))  # noqa: S301
+
+    assert [one.title for one in rows] == ["kept"]
+    assert isinstance(rows, audited.AuditedQuerySet)
+    manager = pickle.loads(pickle.dumps(Book.objects))  # noqa: S301
+    assert is_audited(manager)
+
+
+def test_managers_are_equal_to_those_they_stand_for() -> None:
+    plain = copy.copy(Book._meta.local_managers[0])
+    assert type(plain) is BookManager
+    assert Book.objects == plain
+    assert plain == Book.objects
+    assert hash(Book.objects) != hash(Tag.objects)
+
+
+@pytest.mark.django_db
+def test_migrations_see_the_host_s_managers() -> None:
+    assert Book.objects.deconstruct()[1] == "tests.testapp.models.BookManager"
+    as_manager, _manager, queryset, _args, _kwargs = Book.everything.deconstruct()
+    assert (as_manager, queryset) == (True, "tests.testapp.models.BookQuerySet")
+    call_command("makemigrations", "--check", "--dry-run", verbosity=0)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_asynchronous_writes_are_recorded() -> None:
+    async def write() -> None:
+        await Tag.objects.abulk_create([Tag(name="a")])
+        await Tag.objects.aupdate(weight=3)
+        await Tag.objects.acreate(name="b")
+        tag = await Tag.objects.aget(name="a")
+        tag.weight = 4
+        await tag.asave()
+        await Tag.objects.filter(name="a").adelete()
+
+    async_to_sync(write)()
+
+    assert list(Event.objects.order_by("id").values_list("action", "target_name")) == [
+        ("create", "a"),
+        ("update", "a"),
+        ("create", "b"),
+        ("update", "a"),
+        ("delete", "a"),
+    ]
+
+
+def test_a_meta_class_of_the_host_s_own_is_left_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    class OwnOptions(Options):
+        pass
+
+    monkeypatch.setattr(Section._meta, "__class__", OwnOptions)
+    registry = Registry()
+    registry.add(Section, AuditOptions())
+    monkeypatch.setattr(checks, "registry", registry)
+    audited.audit_managers(Section)
+
+    assert type(Section._meta) is OwnOptions
+    [warning] = checks.check_models(None)
+    assert warning.id == "auditwebhooks.W009"
+    assert "testapp.Section" in warning.msg
