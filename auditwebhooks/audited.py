@@ -18,7 +18,7 @@ from django.db.models.manager import BaseManager
 from django.db.models.options import Options
 from django.utils.functional import cached_property
 
-from auditwebhooks import bulk
+from auditwebhooks import bulk, members
 from auditwebhooks.registry import ModelClass
 
 if TYPE_CHECKING:
@@ -35,6 +35,9 @@ class AuditedQuerySet(QuerySet):
     """
 
     def update(self, **values: Any) -> int:
+        if relations := members.relations_of(self.model):
+            write = super().update
+            return members.update(relations, self, values, lambda: write(**values))
         return bulk.update(self, values, lambda rows: models.QuerySet.update(rows, **values))
 
     update.alters_data = True  # type: ignore[attr-defined]
@@ -49,6 +52,20 @@ class AuditedQuerySet(QuerySet):
         unique_fields: Collection[str] | None = None,
     ) -> list[Any]:
         create = super().bulk_create
+        if relations := members.relations_of(self.model):
+            return members.create(
+                relations,
+                self,
+                objs,
+                lambda made: create(
+                    made,
+                    batch_size,
+                    ignore_conflicts,
+                    update_conflicts,
+                    update_fields,
+                    unique_fields,
+                ),
+            )
         if not (ignore_conflicts or update_conflicts):
             return bulk.create(self, objs, lambda made: create(made, batch_size))
         return bulk.merge(
@@ -64,6 +81,8 @@ class AuditedQuerySet(QuerySet):
 
     def _raw_delete(self, using: Any) -> int:
         delete = super()._raw_delete
+        if relations := members.relations_of(self.model):
+            return members.delete(relations, self, using, lambda: delete(using))
         return bulk.delete(self, using, lambda: delete(using))
 
     _raw_delete.alters_data = True  # type: ignore[attr-defined]

@@ -41,7 +41,7 @@ def update(rows: Rows, values: Mapping[str, Any], execute: Callable[[Rows], int]
     if subject is None or not written or rows.query.is_sliced or rows.query.combinator:
         # Nothing to record, or Django refuses.
         return execute(rows)
-    using = _database(rows)
+    using = database_of(rows)
     with in_transaction(using):
         before = _Before.read(subject, written, rows, using)
         if before is None:
@@ -72,7 +72,7 @@ def create(
     subject = _recorded(rows, Action.CREATE)
     if subject is None or not made:
         return execute(made)
-    using = _database(rows)
+    using = database_of(rows)
     with in_transaction(using):
         result = execute(made)
         for page in pages(made, PAGE):
@@ -92,7 +92,7 @@ def merge(
     subject = subject_of(rows.model) if is_recording() else None
     if subject is None or not made:
         return execute(made)
-    using = _database(rows)
+    using = database_of(rows)
     with in_transaction(using):
         key = _Key.of(subject, made, unique_fields)
         before = None if key is None else _look_up(subject, key, made, using, lock=True)
@@ -106,7 +106,7 @@ def _recorded(rows: Rows, action: Action) -> Subject | None:
     return subject if subject is not None and subject.records(action) else None
 
 
-def _database(rows: Rows) -> str:
+def database_of(rows: Rows) -> str:
     return rows._db or router.db_for_write(rows.model, **rows._hints)
 
 
@@ -206,7 +206,7 @@ def _record_update(
     for page in before.pages():
         after = _read_whole(subject.model, [pk for pk, _values in page], using)
         drafts = []
-        with _Names(subject.model, using) as names:
+        with Names(subject.model, using) as names:
             for pk, previous in page:
                 instance = after.get(pk)
                 if instance is None:
@@ -248,7 +248,7 @@ def _record_create(subject: Subject, made: Sequence[models.Model], using: str) -
     known = [instance for instance in made if instance.pk is not None]
     unsure = [instance.pk for instance in known if _must_be_read(subject, instance)]
     stored = _read_whole(subject.model, unsure, using)
-    with _Names(subject.model, using) as names:
+    with Names(subject.model, using) as names:
         drafts = [
             subject.draft(
                 Action.CREATE.value,
@@ -320,7 +320,7 @@ def _look_up(
         # Of several fields this finds too much; what was not wanted is left out below.
         for one, values in zip(key.fields, zip(*wanted, strict=True), strict=True):
             rows = rows.filter(**{f"{one.name}__in": set(values)})
-        for instance in _instances(subject.model, locked(rows, using) if lock else rows, using):
+        for instance in instances(subject.model, locked(rows, using) if lock else rows, using):
             stored = key.of_values(instance.__dict__)
             if stored in wanted:
                 found[stored] = instance
@@ -342,7 +342,7 @@ def _record_merge(
         return
     after = _look_up(subject, key, made, using, lock=False) or {}
     for page in pages(after.items(), PAGE):
-        with _Names(subject.model, using) as names:
+        with Names(subject.model, using) as names:
             drafts = [
                 drafted
                 for found, instance in page
@@ -352,7 +352,7 @@ def _record_merge(
 
 
 def _merged(
-    subject: Subject, before: models.Model | None, after: models.Model, names: _Names
+    subject: Subject, before: models.Model | None, after: models.Model, names: Names
 ) -> Draft | None:
     current = subject.snapshot(after.__dict__)
     previous = None if before is None else subject.snapshot(before.__dict__)
@@ -379,10 +379,10 @@ def _read_whole(model: ModelClass, keys: Sequence[Any], using: str) -> dict[Any,
     if not keys:
         return {}
     rows: Any = models.QuerySet(model, using=using).filter(pk__in=keys)
-    return {instance.pk: instance for instance in _instances(model, rows, using)}
+    return {instance.pk: instance for instance in instances(model, rows, using)}
 
 
-def _instances(model: ModelClass, rows: Rows, using: str) -> Iterator[models.Model]:
+def instances(model: ModelClass, rows: Rows, using: str) -> Iterator[models.Model]:
     """Instances made without the host's ``__init__`` and its signals."""
     attnames = [one.attname for one in model._meta.concrete_fields]
     for values in rows.values_list(*attnames):
@@ -401,7 +401,7 @@ class _QueryRefusedError(Exception):
     """A ``__str__`` that queries would do so once for each of thousands of rows."""
 
 
-class _Names:
+class Names:
     """The names of many rows of one model, without a query; after the first that would ask the
     database, all are told by their keys."""
 
@@ -409,7 +409,7 @@ class _Names:
         self._guard = connections[using].execute_wrapper(self._refuse)
         self._refused = False
 
-    def __enter__(self) -> _Names:
+    def __enter__(self) -> Names:
         self._guard.__enter__()
         return self
 

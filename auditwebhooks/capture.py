@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
+from weakref import WeakValueDictionary
 
 from django.db import DatabaseError, models, router
 
@@ -20,7 +21,7 @@ from auditwebhooks.enums import Action
 from auditwebhooks.exceptions import AuditWebhooksError
 from auditwebhooks.models import Event
 from auditwebhooks.recording import draft, insert
-from auditwebhooks.registry import Options
+from auditwebhooks.registry import ModelClass, Options
 from auditwebhooks.rows import read_row
 from auditwebhooks.snapshot import AnyField, changed_fields, snapshot
 from auditwebhooks.subject import Subject, describe, name_of, subject_of, write
@@ -110,8 +111,51 @@ def before_delete(instance: models.Model, using: str) -> PendingChange | None:
     return None if before is None else PendingChange(subject=subject, before=before)
 
 
+class Deletion:
+    """One row on its way out. A multi-table child sends signals for itself and its parents; the
+    most derived audited class speaks for the row."""
+
+    def __init__(self, sender: ModelClass, change: PendingChange) -> None:
+        self.sender = sender
+        self.change = change
+
+
+# (table at the top of the inheritance, its key, database) -> who speaks for the row. The
+# instances keep the deletions alive, so an abandoned delete leaves nothing behind.
+_deletions: WeakValueDictionary[tuple[ModelClass, Any, str], Deletion] = WeakValueDictionary()
+
+
+def announce(
+    sender: ModelClass, instance: models.Model, change: PendingChange, using: str
+) -> Deletion:
+    """A row is about to go; keep what is returned until it has gone."""
+    deletion = Deletion(sender, change)
+    row = _row(instance, using)
+    speaker = _deletions.get(row)
+    if speaker is None or issubclass(sender, speaker.sender):
+        _deletions[row] = deletion
+    return deletion
+
+
+def is_going(instance: models.Model, using: str) -> bool:
+    """Whether the row is being deleted: what it loses meanwhile is no change of its own."""
+    return _row(instance, using) in _deletions
+
+
+def _row(instance: models.Model, using: str) -> tuple[ModelClass, Any, str]:
+    """The same for the instances of a child and of its parents."""
+    top: ModelClass = type(instance)
+    while top._meta.proxy or top._meta.parents:
+        parents = top._meta.parents
+        top = next(iter(parents)) if parents else top._meta.concrete_model or top
+    return top, instance.pk, using
+
+
 @harmless
-def after_delete(change: PendingChange, instance: models.Model, using: str) -> None:
+def after_delete(deletion: Deletion, instance: models.Model, using: str) -> None:
+    if _deletions.get(_row(instance, using)) is not deletion:
+        return
+    change = deletion.change
     drafted = change.subject.draft(
         Action.DELETE.value, instance.pk, name_of(instance), previous=change.before
     )

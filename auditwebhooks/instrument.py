@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import wraps
 from typing import Any
 
 from django.db import models, router
 
-from auditwebhooks import capture
+from auditwebhooks import capture, members
 from auditwebhooks.audited import audit_managers
 from auditwebhooks.bulk import in_transaction
 from auditwebhooks.models import Webhook
-from auditwebhooks.receivers import changes
+from auditwebhooks.receivers import changes, memberships
 from auditwebhooks.registry import ModelClass, Options, registry
 from auditwebhooks.transport.address import mask_url
 
@@ -27,6 +27,51 @@ def audit(model: ModelClass) -> None:
         if audited is not None:
             changes.connect(sender, audited[1])
             audit_managers(sender)
+    for through in members.watch(model):
+        _watch(through)
+
+
+def _watch(through: ModelClass) -> None:
+    """The model between the ends of a many-to-many field, whose rows are changes of its owner."""
+    audit_managers(through)
+    if "_auditwebhooks_watched" in vars(through):
+        return
+    through._auditwebhooks_watched = True  # type: ignore[attr-defined]
+    through.save_base = _saved_for_owner(through.save_base)  # type: ignore[method-assign]
+    if through._meta.auto_created:
+        # Signals would turn off the fast deletes that its managers see, and it sends none.
+        through.delete = _deleted_for_owner(through.delete)  # type: ignore[method-assign]
+    else:
+        memberships.connect(through)
+
+
+def _saved_for_owner(original: Callable[..., None]) -> Callable[..., None]:
+    @wraps(original)
+    def save_base(self: models.Model, *args: Any, **kwargs: Any) -> None:
+        if _is_raw(args, kwargs):
+            return original(self, *args, **kwargs)
+        with members.writing(self, _database(self, kwargs.get("using"))):
+            return original(self, *args, **kwargs)
+
+    return save_base
+
+
+def _deleted_for_owner(original: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(original)
+    def delete(self: models.Model, using: str | None = None, *args: Any, **kwargs: Any) -> Any:
+        with members.writing(self, _database(self, using)):
+            return original(self, using, *args, **kwargs)
+
+    return delete
+
+
+def _is_raw(args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
+    """A fixture is saved as it stands."""
+    return bool(kwargs.get("raw", args[0] if args else False))
+
+
+def _database(instance: models.Model, using: str | None) -> str:
+    return using or router.db_for_write(type(instance), instance=instance)
 
 
 def audit_webhooks() -> None:
@@ -60,10 +105,9 @@ def _in_transaction(original: Callable[..., None]) -> Callable[..., None]:
 
     @wraps(original)
     def save_base(self: models.Model, *args: Any, **kwargs: Any) -> None:
-        raw = kwargs.get("raw", args[0] if args else False)
-        if raw or not capture.is_recording():
+        if _is_raw(args, kwargs) or not capture.is_recording():
             return original(self, *args, **kwargs)
-        using = kwargs.get("using") or router.db_for_write(type(self), instance=self)
+        using = _database(self, kwargs.get("using"))
         with in_transaction(using), changes.saving(self):
             return original(self, *args, **kwargs)
 

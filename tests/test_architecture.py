@@ -63,6 +63,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("subject", "delivery.send"),
     ("capture",),
     ("bulk",),
+    ("members",),
     ("audited",),
     ("delivery.reschedule", "delivery.trial"),
     ("delivery.health",),
@@ -70,7 +71,14 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("delivery.drain",),
     ("delivery.turn",),
     # Where Django calls in.
-    ("receivers.changes", "receivers.schedule", "receivers.webhooks", "middleware", "tasks"),
+    (
+        "receivers.changes",
+        "receivers.memberships",
+        "receivers.schedule",
+        "receivers.webhooks",
+        "middleware",
+        "tasks",
+    ),
     ("instrument", "checks"),
     # Faces.
     ("admin.display", "admin.widgets", "api.serializers", "api.permissions", "api.filters"),

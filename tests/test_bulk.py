@@ -503,3 +503,32 @@ class TestConcurrency:
 
         assert failures == []
         assert sorted(steps()) == [(number, number + 1) for number in range(60)]
+
+    def test_a_row_that_is_committed_in_between_is_recorded_or_left(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Without the restriction to the locked rows it would be changed and not be told."""
+        if connection.vendor != "postgresql":
+            pytest.skip("only PostgreSQL lets a matching row in between read and UPDATE")
+        Article.objects.create(title="locked")
+        read = bulk._Before.read
+
+        def add() -> None:
+            Article.objects.create(title="in between")
+            connection.close()
+
+        def read_and_add(*args: Any) -> Any:
+            before = read(*args)
+            thread = threading.Thread(target=add)
+            thread.start()
+            thread.join(20)
+            return before
+
+        monkeypatch.setattr(bulk._Before, "read", read_and_add)
+        assert Article.objects.update(stars=1) == 1
+
+        assert dict(Article.objects.values_list("title", "stars")) == {
+            "locked": 1,
+            "in between": 0,
+        }
+        assert steps() == [(0, 1)]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
-from weakref import WeakValueDictionary
 
 from django.db import models
 from django.db.models.signals import post_delete, post_save, pre_delete, pre_save
@@ -68,42 +67,13 @@ def _after_save(
         capture.after_save(change, instance, using, update_fields)
 
 
-class _Deletion:
-    """One row on its way out. A multi-table child sends signals for itself and its parents; the
-    most derived audited class speaks for the row."""
-
-    def __init__(self, sender: ModelClass, change: capture.PendingChange) -> None:
-        self.sender = sender
-        self.change = change
-
-
-# (table at the top of the inheritance, its key, database) -> who speaks for the row. The
-# instances keep the deletions alive, so an abandoned delete leaves nothing behind.
-_deletions: WeakValueDictionary[tuple[ModelClass, Any, str], _Deletion] = WeakValueDictionary()
-
-
 def _before_delete(sender: ModelClass, instance: models.Model, using: str, **kwargs: Any) -> None:
     change = capture.before_delete(instance, using)
-    if change is None:
-        return
-    deletion = _Deletion(sender, change)
-    instance.__dict__[_DELETE] = deletion
-    row = _row(instance, using)
-    speaker = _deletions.get(row)
-    if speaker is None or issubclass(sender, speaker.sender):
-        _deletions[row] = deletion
+    if change is not None:
+        instance.__dict__[_DELETE] = capture.announce(sender, instance, change, using)
 
 
 def _after_delete(sender: ModelClass, instance: models.Model, using: str, **kwargs: Any) -> None:
     deletion = instance.__dict__.pop(_DELETE, None)
-    if isinstance(deletion, _Deletion) and _deletions.get(_row(instance, using)) is deletion:
-        capture.after_delete(deletion.change, instance, using)
-
-
-def _row(instance: models.Model, using: str) -> tuple[ModelClass, Any, str]:
-    """The same for the instances of a child and of its parents."""
-    top: ModelClass = type(instance)
-    while top._meta.proxy or top._meta.parents:
-        parents = top._meta.parents
-        top = next(iter(parents)) if parents else top._meta.concrete_model or top
-    return top, instance.pk, using
+    if isinstance(deletion, capture.Deletion):
+        capture.after_delete(deletion, instance, using)

@@ -1,0 +1,278 @@
+"""Members of many-to-many fields: a row of the model in between is a change of its owner.
+
+Whatever Django's related managers, the admin, forms and cascades do ends in writes of that model,
+so those are watched; its signals tell less (``m2m_changed`` is silent where the far side goes).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from django.db import connections, models
+from django.db.models import Case, Value, When
+
+from auditwebhooks.bulk import Names, Rows, database_of, in_transaction, instances, pages
+from auditwebhooks.capture import harmless, is_going, is_recording
+from auditwebhooks.enums import Action
+from auditwebhooks.recording import Draft
+from auditwebhooks.registry import ModelClass, registry
+from auditwebhooks.rows import locked, take_write_lock
+from auditwebhooks.snapshot import to_json
+from auditwebhooks.subject import Subject, describe, subject_of, write
+
+T = TypeVar("T")
+
+# Longer lists of members are told as their number, and what was added and removed.
+LISTED = 1000
+
+# Owners whose members are read and told with one statement.
+_PAGE = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Relation:
+    """A recorded many-to-many field. ``source`` and ``target``: the keys in between that lead to
+    the owner and to the member."""
+
+    owner: ModelClass
+    field: Any
+    source: Any
+    target: Any
+
+    @property
+    def subject(self) -> Subject | None:
+        options = registry.audited_as(self.owner)
+        return None if options is None else describe(*options)
+
+
+_relations: dict[ModelClass, list[Relation]] = defaultdict(list)
+
+
+def watch(owner: ModelClass) -> Iterator[ModelClass]:
+    """Have the members of the model's own fields recorded; gives the models in between."""
+    for one in owner._meta.local_many_to_many:
+        through: Any = one.remote_field.through
+        relation = Relation(
+            owner=owner,
+            field=one,
+            source=through._meta.get_field(one.m2m_field_name()),
+            target=through._meta.get_field(one.m2m_reverse_field_name()),
+        )
+        if relation not in _relations[through]:
+            _relations[through].append(relation)
+        yield through
+
+
+def relations_of(through: ModelClass) -> list[Relation]:
+    """What writes of a model change of others. Nothing where its rows are told as themselves."""
+    if through not in _relations or not is_recording() or subject_of(through) is not None:
+        return []
+    return [one for one in _relations[through] if _is_recorded(one)]
+
+
+def _is_recorded(relation: Relation) -> bool:
+    subject = relation.subject
+    if subject is None or not subject.records(Action.UPDATE):
+        return False
+    wanted = subject.options.m2m
+    return wanted is None or relation.field.name in wanted
+
+
+def create(
+    relations: Collection[Relation],
+    rows: Rows,
+    objects: Iterable[models.Model],
+    execute: Callable[[list[models.Model]], T],
+) -> T:
+    """``bulk_create`` of rows in between."""
+    made = list(objects)
+    using = database_of(rows)
+    with in_transaction(using):
+        before = [Before.of_objects(one, made, using) for one in relations]
+        result = execute(made)
+        for one in filter(None, before):
+            one.record_added(made)
+    return result
+
+
+def delete(relations: Collection[Relation], rows: Rows, using: str, execute: Callable[[], T]) -> T:
+    """A DELETE of rows in between."""
+    with in_transaction(using):
+        before = [Before.of_rows(one, rows, using) for one in relations]
+        result = execute()
+        for one in filter(None, before):
+            one.record_left()
+    return result
+
+
+@contextmanager
+def changing(
+    relations: Collection[Relation], keys_of: Callable[[Relation], Collection[Any]], using: str
+) -> Iterator[None]:
+    """Any other write: the members are read anew after it. ``keys_of``: the keys of the owners
+    that the rows belong to now and will belong to."""
+    with in_transaction(using):
+        before = [Before.of_keys(one, keys_of(one), using) for one in relations]
+        yield
+        for one in filter(None, before):
+            one.record_now()
+
+
+def update(
+    relations: Collection[Relation],
+    rows: Rows,
+    values: Mapping[str, Any],
+    execute: Callable[[], int],
+) -> int:
+    """``update()`` of rows in between."""
+    using = database_of(rows)
+
+    def keys_of(relation: Relation) -> set[Any]:
+        keys = set(rows.order_by().values_list(relation.source.attname, flat=True))
+        new = values.get(relation.source.name, values.get(relation.source.attname))
+        return keys | {getattr(new, relation.source.target_field.attname, new)} - {None}
+
+    with changing(relations, keys_of, using):
+        return execute()
+
+
+@contextmanager
+def writing(instance: models.Model, using: str) -> Iterator[None]:
+    """Around the save or the delete of one row in between."""
+    relations = relations_of(type(instance))
+
+    def keys_of(relation: Relation) -> set[Any]:
+        attname = relation.source.attname
+        stored: Any = models.QuerySet(relation.source.model, using=using)
+        keys = set(stored.filter(pk=instance.pk).values_list(attname, flat=True))
+        return keys | {instance.__dict__.get(attname)} - {None}
+
+    with changing(relations, keys_of, using) if relations else nullcontext():
+        yield
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Before:
+    """The owners, locked, and their members."""
+
+    relation: Relation
+    subject: Subject
+    using: str
+    # Owner's key in the rows between -> the owner as it is stored.
+    owners: Mapping[Any, models.Model]
+    # Owner's key -> [(member, whether its row goes)]: a member may stand there twice.
+    rows: Mapping[Any, list[tuple[Any, bool]]] = field(repr=False)
+
+    @classmethod
+    def of_objects(
+        cls, relation: Relation, made: Iterable[models.Model], using: str
+    ) -> Before | None:
+        keys = {one.__dict__.get(relation.source.attname) for one in made}
+        return cls.of_keys(relation, keys - {None}, using)
+
+    @classmethod
+    @harmless
+    def of_keys(cls, relation: Relation, keys: Any, using: str) -> Before | None:
+        return cls._read(relation, keys, using, Value(False))
+
+    @classmethod
+    @harmless
+    def of_rows(cls, relation: Relation, rows: Rows, using: str) -> Before | None:
+        plain = rows.order_by()
+        going = Case(When(pk__in=plain.values("pk"), then=Value(True)), default=Value(False))
+        return cls._read(relation, plain.values(relation.source.attname), using, going)
+
+    @classmethod
+    def _read(cls, relation: Relation, keys: Any, using: str, going: Any) -> Before | None:
+        subject = relation.subject
+        if subject is None:
+            return None
+        take_write_lock(connections[using], relation.owner)
+        key = relation.source.target_field
+        stored: Any = models.QuerySet(relation.owner, using=using).filter(
+            **{f"{key.name}__in": keys}
+        )
+        owners = {
+            one.__dict__[key.attname]: one
+            for one in instances(relation.owner, locked(stored.order_by("pk"), using), using)
+        }
+        rows: dict[Any, list[tuple[Any, bool]]] = defaultdict(list)
+        source, target = relation.source.attname, relation.target.attname
+        for page in pages(owners, _PAGE):
+            between: Any = models.QuerySet(relation.source.model, using=using)
+            between = between.filter(**{f"{source}__in": page}).annotate(_going=going)
+            for owner, member, goes in between.values_list(source, target, "_going"):
+                rows[owner].append((member, bool(goes)))
+        return cls(relation=relation, subject=subject, using=using, owners=owners, rows=rows)
+
+    def _members(self, owner: Any) -> set[Any]:
+        return {member for member, _goes in self.rows.get(owner, ())}
+
+    @harmless
+    def record_added(self, made: Iterable[models.Model]) -> None:
+        added: dict[Any, set[Any]] = defaultdict(set)
+        for one in made:
+            owner = one.__dict__.get(self.relation.source.attname)
+            added[owner].add(one.__dict__.get(self.relation.target.attname))
+        self._record({owner: self._members(owner) | added[owner] for owner in self.owners})
+
+    @harmless
+    def record_left(self) -> None:
+        left = {
+            owner: {member for member, goes in self.rows.get(owner, ()) if not goes}
+            for owner in self.owners
+        }
+        self._record(left)
+
+    @harmless
+    def record_now(self) -> None:
+        now = Before._read(self.relation, list(self.owners), self.using, Value(False))
+        if now is not None:
+            self._record({owner: now._members(owner) for owner in self.owners})
+
+    def _record(self, after: Mapping[Any, set[Any]]) -> None:
+        for page in pages(after.items(), _PAGE):
+            with Names(self.relation.owner, self.using) as names:
+                drafts = [
+                    self._draft(owner, members, names)
+                    for owner, members in page
+                    if members != self._members(owner)
+                    and not is_going(self.owners[owner], self.using)
+                ]
+            write(drafts, self.using)
+
+    def _draft(self, owner: Any, members: set[Any], names: Names) -> Draft:
+        instance, name = self.owners[owner], self.relation.field.name
+        before = self._members(owner)
+        stored = self.subject.snapshot(instance.__dict__)
+        if max(len(before), len(members)) <= LISTED:
+            told: tuple[Any, Any] = (self._listed(before), self._listed(members))
+        else:
+            told = (
+                {"count": len(before)},
+                {
+                    "count": len(members),
+                    "added": self._listed(members - before),
+                    "removed": self._listed(before - members),
+                },
+            )
+        return self.subject.draft(
+            Action.UPDATE.value,
+            instance.pk,
+            names.of(instance),
+            previous={**stored, name: told[0]},
+            current={**stored, name: told[1]},
+            metadata={"changed_fields": [name]},
+        )
+
+    def _listed(self, members: Iterable[Any]) -> list[Any]:
+        key = self.relation.target
+        try:
+            ordered = sorted(members)
+        except TypeError:
+            ordered = sorted(members, key=str)
+        return [to_json(key, member) for member in ordered]

@@ -1,0 +1,54 @@
+"""Deletes of rows between two models where the host made the model in between: told once for
+each owner, by the first row that has gone, since Django deletes them together."""
+
+from __future__ import annotations
+
+from typing import Any
+from weakref import WeakValueDictionary
+
+from django.db import models
+from django.db.models.signals import post_delete, pre_delete
+
+from auditwebhooks import members
+from auditwebhooks.registry import ModelClass
+
+# Where the changes wait on an instance between the two signals.
+_CHANGES = "_auditwebhooks_members"
+
+
+class _Change:
+    def __init__(self, before: members.Before) -> None:
+        self.before = before
+        self.is_told = False
+
+
+# (model in between, field's place, owner's key, database); the instances keep them alive.
+_changes: WeakValueDictionary[tuple[ModelClass, int, Any, str], _Change] = WeakValueDictionary()
+
+
+def connect(through: ModelClass) -> None:
+    label = f"auditwebhooks.members.{through._meta.label}"
+    pre_delete.connect(_before_delete, through, dispatch_uid=label)
+    post_delete.connect(_after_delete, through, dispatch_uid=label)
+
+
+def _before_delete(sender: ModelClass, instance: models.Model, using: str, **kwargs: Any) -> None:
+    waiting = []
+    for place, relation in enumerate(members.relations_of(sender)):
+        owner = instance.__dict__.get(relation.source.attname)
+        key = (sender, place, owner, using)
+        change = _changes.get(key)
+        if change is None or change.is_told:
+            before = members.Before.of_keys(relation, {owner}, using)
+            if before is None:
+                continue
+            change = _changes[key] = _Change(before)
+        waiting.append(change)
+    instance.__dict__[_CHANGES] = waiting
+
+
+def _after_delete(sender: ModelClass, instance: models.Model, using: str, **kwargs: Any) -> None:
+    for change in instance.__dict__.pop(_CHANGES, ()):
+        if not change.is_told:
+            change.is_told = True
+            change.before.record_now()
