@@ -141,20 +141,16 @@ def _fernet() -> MultiFernet:
         raise EncryptionError(
             "AUDITWEBHOOKS['ENCRYPTION_KEYS'] cannot be used: see manage.py check."
         )
-    keys = conf.encryption_keys
-    if keys:
-        return _from_keys(keys)
-    return _from_secret_keys((settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS))
+    secret_keys = (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)
+    return _from_keys(conf.encryption_keys, secret_keys)
 
 
 @lru_cache(maxsize=4)
-def _from_keys(keys: tuple[str, ...]) -> MultiFernet:
-    return MultiFernet([Fernet(key) for key in keys])
-
-
-@lru_cache(maxsize=4)
-def _from_secret_keys(secret_keys: tuple[str | bytes, ...]) -> MultiFernet:
-    return MultiFernet([Fernet(_derive(key)) for key in secret_keys])
+def _from_keys(keys: tuple[str, ...], secret_keys: tuple[str | bytes, ...]) -> MultiFernet:
+    """The first encrypts, all decrypt. Those of SECRET_KEY, the default, stand behind keys of the
+    host's own: what was stored before these were set is read until it is rotated."""
+    derived = [Fernet(_derive(key)) for key in secret_keys]
+    return MultiFernet([*(Fernet(key) for key in keys), *derived])
 
 
 def _derive(secret_key: str | bytes) -> bytes:

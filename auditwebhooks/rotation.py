@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from django.db import connections, router, transaction
 
 from auditwebhooks.context import paused
+from auditwebhooks.enums import PauseReason
 from auditwebhooks.exceptions import EncryptionError
-from auditwebhooks.models import Webhook
+from auditwebhooks.models import Webhook, WebhookHealth
 from auditwebhooks.rows import take_write_lock
 
 
@@ -46,3 +47,7 @@ def _rotate(pk: uuid.UUID, using: str) -> None:
         for webhook in rows:
             # Not ``save()``, which would be a new configuration.
             Webhook.objects.using(using).filter(pk=pk).update(**webhook.rotated_secrets())
+            # What waited because a key was missing need not wait for a look once an hour.
+            WebhookHealth.objects.using(using).filter(
+                webhook=webhook, pause_reason=PauseReason.CONFIGURATION
+            ).update(paused_until=None, pause_reason="", paused_configuration=None)

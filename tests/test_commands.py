@@ -9,15 +9,17 @@ import subprocess
 import sys
 import time
 import urllib.request
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from cryptography.fernet import Fernet
 from django.core.management import CommandError, call_command
+from django.utils import timezone
 
 from auditwebhooks import signing, wake
 from auditwebhooks.management.commands import auditwebhooks_deliver, auditwebhooks_listen
-from auditwebhooks.models import Event, Invocation, Wake, Webhook
+from auditwebhooks.models import Event, Invocation, Wake, Webhook, WebhookHealth
 from auditwebhooks.receiver import Receiver
 from tests.conftest import Inbox
 from tests.factories import SECRET, make_event, make_webhook
@@ -112,6 +114,19 @@ class TestListen:
         ):
             call_command("auditwebhooks_listen", "--port", str(receiver.port))
 
+    @pytest.mark.parametrize(
+        ("arguments", "words"),
+        [
+            (["--certificate", "nowhere.pem", "--key", "nowhere.pem"], "nowhere.pem"),
+            (["--certificate", "nowhere.pem"], "--key"),
+            (["--key", "nowhere.pem"], "--certificate"),
+        ],
+    )
+    def test_half_a_certificate_is_told(self, arguments: list[str], words: str) -> None:
+        with pytest.raises(CommandError, match=words) as refused:
+            call_command("auditwebhooks_listen", "--port", "0", *arguments)
+        assert "another --port" not in str(refused.value)
+
     def test_a_secret_that_is_none_is_told(self) -> None:
         with pytest.raises(CommandError, match="starts with"):
             call_command("auditwebhooks_listen", "--secret", "hunter2")
@@ -154,6 +169,18 @@ class TestRotateKeys:
 
         settings.SECRET_KEY_FALLBACKS = []
         assert Webhook.objects.get(pk=webhook.pk).revealed_headers() == {"A": "canary"}
+
+    def test_what_waited_for_its_key_is_sent_again(self) -> None:
+        webhook = make_webhook(headers={"A": "canary"})
+        WebhookHealth.objects.create(
+            webhook=webhook,
+            paused_until=timezone.now() + timedelta(hours=1),
+            pause_reason="configuration",
+            paused_configuration=webhook.updated_at,
+        )
+        self.rotate()
+
+        assert Webhook.objects.get().paused_until is None
 
     def test_what_cannot_be_read_is_named_and_left(self, configure: Any) -> None:
         old, new = (Fernet.generate_key().decode() for _ in range(2))

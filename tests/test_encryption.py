@@ -159,6 +159,19 @@ def test_encryption_keys_replace_the_derived_one(configure, settings):
     assert opened(token) == VALUE
 
 
+def test_values_stored_before_encryption_keys_were_set_are_read_and_moved(configure, settings):
+    """The way from SECRET_KEY, the default, to keys of its own."""
+    token = sealed()
+    configure(ENCRYPTION_KEYS=[key()])
+    assert opened(token) == VALUE
+
+    moved = rotate(token)
+    settings.SECRET_KEY = "a new one"
+    assert opened(moved) == VALUE
+    with pytest.raises(EncryptionError):
+        opened(token)
+
+
 def test_first_encryption_key_encrypts_and_all_decrypt(configure):
     old, new = key(), key()
     configure(ENCRYPTION_KEYS=[old])
@@ -182,6 +195,7 @@ def test_rotation_moves_a_token_to_the_first_key(configure):
 
 
 def test_rotation_of_a_token_of_another_key_is_refused(configure):
+    configure(ENCRYPTION_KEYS=[key()])
     token = sealed()
     configure(ENCRYPTION_KEYS=[key()])
     with pytest.raises(EncryptionError, match="cannot be read with the present keys"):

@@ -15,6 +15,7 @@ from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
 from auditwebhooks import signing
+from auditwebhooks.encryption import ProtectedText
 from auditwebhooks.exceptions import EncryptionError
 from auditwebhooks.models import Webhook, WebhookHealth
 from auditwebhooks.models.webhook import ROTATION_OVERLAP
@@ -70,7 +71,7 @@ def test_defaults_are_those_of_the_seed_page() -> None:
         ("type", "smtp", "not a valid choice"),
         ("method", "TRACE", "not a valid choice"),
         ("url", "http://hooks.example.com/", "must start with https://"),
-        ("url", "https://hooks.example.com:8443/", "custom ports"),
+        ("url", "https://hooks.example.com:8443/", "only 443 is allowed"),
         ("url", None, "Enter the URL"),
         ("body_template", "{", "Line 1, column 2"),
         ("body_template", '{"a": {{event_id}}}', "Put the placeholder in quotes"),
@@ -513,6 +514,29 @@ def test_rotated_secrets_stand_under_the_first_key(configure: Any) -> None:
     assert [one.reveal() for one in again.revealed_signing_secrets(timezone.now())] == newest
     assert len(newest) == 2
     assert again.updated_at == webhook.updated_at
+
+
+def test_an_old_signing_secret_that_cannot_be_read_is_not_kept(settings: Any) -> None:
+    webhook = make_webhook(signing_secret=SECRET)
+    settings.SECRET_KEY = "another one"
+    lost = reload(webhook)
+    lost.url, lost.signing_secret = URL, signing.new_secret()
+    lost.save()
+
+    assert reload(webhook).previous_signing_secret == ""
+    assert reload(webhook).rotated_secrets()
+
+
+def test_a_rotation_leaves_an_old_signing_secret_out_that_signs_no_more() -> None:
+    webhook = reload(make_webhook(signing_secret=SECRET))
+    webhook.signing_secret = signing.new_secret()
+    webhook.save()
+    Webhook.objects.update(
+        previous_signing_secret_until=timezone.now() - timedelta(seconds=1),
+        **{"previous_signing_secret": ProtectedText("of a lost key")},
+    )
+
+    assert reload(webhook).rotated_secrets()["previous_signing_secret"] == ""
 
 
 def test_str_shows_the_name_only() -> None:

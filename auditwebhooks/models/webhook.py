@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy
 
 from auditwebhooks import rules
 from auditwebhooks.conf import conf
-from auditwebhooks.encryption import ProtectedText, Secret
+from auditwebhooks.encryption import ProtectedText, Secret, rotate
 from auditwebhooks.enums import Method, PauseReason, WebhookType
 from auditwebhooks.exceptions import EncryptionError, InvalidURLError
 from auditwebhooks.models.fields import (
@@ -138,9 +138,15 @@ class Webhook(models.Model):
 
     def _keep_old_signing_secret(self, now: datetime) -> None:
         old, new = self._old_signing_secret, self.signing_secret
-        if isinstance(new, ProtectedText) and new.typed and old:
-            self.previous_signing_secret = old
-            self.previous_signing_secret_until = now + ROTATION_OVERLAP
+        if not (isinstance(new, ProtectedText) and new.typed and old):
+            return
+        try:
+            rotate(old.token(""))
+        except EncryptionError:
+            # With its key lost it signs nothing, and would only stand in the way.
+            old = None
+        self.previous_signing_secret = old or ""
+        self.previous_signing_secret_until = now + ROTATION_OVERLAP if old else None
 
     def clean(self) -> None:
         errors: dict[str, list[ValidationError]] = {}
@@ -252,10 +258,13 @@ class Webhook(models.Model):
     def rotated_secrets(self) -> dict[str, Any]:
         """Field name -> its loaded value under the first key, for ``update()``.
 
-        Raises EncryptionError when one cannot be read.
+        Raises EncryptionError when one cannot be read. A previous signing secret that signs no
+        more is left out.
         """
+        until = self.previous_signing_secret_until
+        over = {"previous_signing_secret"} if until is None or until <= timezone.now() else set()
         return {
-            field.name: field.rotated(getattr(self, field.name))
+            field.name: "" if field.name in over else field.rotated(getattr(self, field.name))
             for field in self._meta.concrete_fields
             if isinstance(field, SealedField | SealedURLField)
         }

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import ssl
 from datetime import datetime
 from typing import Any
 
@@ -32,6 +34,11 @@ class Command(BaseCommand):
         key: str | None,
         **options: Any,
     ) -> None:
+        if bool(certificate) != bool(key):
+            raise CommandError("TLS takes both, --certificate and --key.")
+        for path in filter(None, (certificate, key)):
+            if not os.path.isfile(path):
+                raise CommandError(f"There is no file {path}.")
         try:
             if secret:
                 signing.key_of(secret)
@@ -45,6 +52,11 @@ class Command(BaseCommand):
             )
         except ValueError as error:
             raise CommandError(str(error)) from None
+        except ssl.SSLError as error:
+            raise CommandError(
+                f"Certificate and key cannot be used ({error.reason}): both are PEM files, and "
+                "the key belongs to the first certificate."
+            ) from None
         except OSError as error:
             raise CommandError(
                 f"Cannot listen on {host}:{port} ({error.strerror}). Choose another --port."
