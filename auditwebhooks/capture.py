@@ -219,17 +219,14 @@ def _after_save(
     """How the row stands now: from the instance, where that can be trusted to know."""
     values = instance.__dict__
     before = change.before or {}
-    known: dict[str, Any] = {}
     written = []
     for one in change.subject.fields:
         not_written = update_fields is not None and one.name not in update_fields
-        if (not_written or one.attname not in values) and one.name in before:
-            known[one.name] = before[one.name]
-        else:
+        if not (not_written or one.attname not in values) or one.name not in before:
             written.append(one)
     if any(only_the_database_knows(one, values) for one in written):
         return _stored(change.subject, instance.pk, using) or {}
-    return {**known, **snapshot(written, values)}
+    return {**before, **snapshot(written, values)}
 
 
 def only_the_database_knows(one: AnyField, values: Mapping[str, Any]) -> bool:

@@ -126,7 +126,7 @@ def test_user_and_password_are_refused(url):
 @pytest.mark.parametrize("port", ["0", "1", "80", "444", "8443", "65535"])
 def test_custom_ports_are_refused(port):
     assert refusal(f"https://example.com:{port}/x") == (
-        f"Take the port {port} out: custom ports are not allowed."
+        f"Take the port {port} out: only 443 is allowed (AUDITWEBHOOKS['ALLOWED_PORTS'])."
     )
 
 
@@ -248,7 +248,7 @@ def test_wider_schemes_and_ports_are_allowed_by_settings(configure):
     assert address.origin == "http://example.com:8080"
     assert address.masked == "http://example.com:8080/***"
     assert refusal("https://example.com/") == (
-        "Take the port 443 out: custom ports are not allowed."
+        "Take the port 443 out: only 80 or 8080 is allowed (AUDITWEBHOOKS['ALLOWED_PORTS'])."
     )
     assert refusal("ftp://example.com/") == "The URL must start with http:// or https://."
 

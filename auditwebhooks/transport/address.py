@@ -105,7 +105,11 @@ def _port(parts: SplitResult) -> int:
     if port is None:
         port = _DEFAULT_PORTS[parts.scheme]
     if port not in conf.allowed_ports:
-        raise InvalidURLError(f"Take the port {port} out: custom ports are not allowed.")
+        allowed = " or ".join(map(str, conf.allowed_ports))
+        raise InvalidURLError(
+            f"Take the port {port} out: only {allowed} is allowed "
+            "(AUDITWEBHOOKS['ALLOWED_PORTS'])."
+        )
     return port
 
 

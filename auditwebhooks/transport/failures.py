@@ -100,7 +100,10 @@ def _name(error: BaseException) -> str:
 
 def _tls_reason(error: BaseException) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
-        return f"the certificate is not trusted ({error.verify_message})"
+        return (
+            f"the certificate is not trusted ({error.verify_message}). An authority of your own "
+            "is named in AUDITWEBHOOKS['CA_FILE']"
+        )
     reason = getattr(error, "reason", None)
     return str(reason or _name(error)).replace("_", " ").lower()
 

@@ -109,11 +109,17 @@ def judge_spelled_out(host: str) -> None:
 
 
 def _judge(host: str, address: IPAddress) -> None:
-    if not is_allowed(address, conf.allowed_networks):
+    if is_allowed(address, conf.allowed_networks):
+        return
+    where = f"{host} is" if host == str(address) else f"{host} leads to {address}, which is"
+    if _in_any(address, _METADATA):
         raise BlockedAddressError(
-            f"{host} leads to {address}, which is not a public address. Use a public host, "
-            "or add its network to AUDITWEBHOOKS['ALLOWED_NETWORKS']."
+            f"{where} an address of cloud metadata. It is never called: use a public host."
         )
+    raise BlockedAddressError(
+        f"{where} not a public address. Use a public host, or add its network to "
+        "AUDITWEBHOOKS['ALLOWED_NETWORKS']."
+    )
 
 
 def connect(addresses: Sequence[str], port: int, left: Callable[[], float]) -> socket.socket:
