@@ -184,7 +184,9 @@ def record(
     using = router.db_for_write(Event)
     if target is None:
         return insert(draft(action, event_type or action, metadata=metadata), using)
-    subject = subject_of(type(target)) or describe(type(target), Options())
+    # ``__class__`` looks through the lazy object that ``request.user`` is.
+    model: ModelClass = target.__class__
+    subject = subject_of(model) or describe(model, Options())
     values = {one: getattr(target, one) for one in subject.attnames}
     drafted = subject.draft(
         action,

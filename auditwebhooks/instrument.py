@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import wraps
 from typing import Any
 
+from django.conf import settings
 from django.db import models, router
 
 from auditwebhooks import capture, members
 from auditwebhooks.audited import audit_managers
 from auditwebhooks.bulk import in_transaction
 from auditwebhooks.models import Webhook
-from auditwebhooks.receivers import changes, memberships
+from auditwebhooks.receivers import changes, memberships, sessions
 from auditwebhooks.registry import ModelClass, Options, registry
 from auditwebhooks.transport.address import mask_url
 
@@ -29,6 +30,8 @@ def audit(model: ModelClass) -> None:
             audit_managers(sender)
     for through in members.watch(model):
         _watch(through)
+    if model._meta.label_lower == settings.AUTH_USER_MODEL.lower():
+        sessions.connect(model)
 
 
 def _watch(through: ModelClass) -> None:

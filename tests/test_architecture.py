@@ -74,6 +74,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     (
         "receivers.changes",
         "receivers.memberships",
+        "receivers.sessions",
         "receivers.schedule",
         "receivers.webhooks",
         "middleware",

@@ -17,6 +17,7 @@ from django.db import IntegrityError, connection, models, transaction
 from django.db.models import F
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
+from django.utils.functional import SimpleLazyObject
 
 import auditwebhooks
 from auditwebhooks import capture, subject
@@ -612,6 +613,15 @@ def test_record_writes_an_event_of_the_host_s_own(article: Article) -> None:
     assert data["metadata"]["level"] == 2
     assert data["current_target_object"]["title"] == "Hello"
     assert data["previous_target_object"] is None
+
+
+def test_record_takes_the_lazy_user_of_a_request() -> None:
+    with auditwebhooks.paused():
+        ada = User.objects.create_user("ada")
+    auditwebhooks.record("approve", target=SimpleLazyObject(lambda: ada))
+
+    assert last()["event_type"] == "auth.user.approve"
+    assert last()["data"]["target_id"] == str(ada.pk)
 
 
 def test_record_needs_no_target_and_takes_a_type_of_its_own() -> None:
