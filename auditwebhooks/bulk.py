@@ -19,7 +19,7 @@ from django.db.models.base import ModelState
 
 from auditwebhooks.capture import harmless, is_recording, only_the_database_knows
 from auditwebhooks.enums import Action
-from auditwebhooks.recording import Draft
+from auditwebhooks.recording import Draft, surroundings
 from auditwebhooks.registry import ModelClass
 from auditwebhooks.rows import locked, take_write_lock
 from auditwebhooks.snapshot import AnyField, changed_fields, snapshot
@@ -206,6 +206,7 @@ def _record_update(
     for page in before.pages():
         after = _read_whole(subject.model, [pk for pk, _values in page], using)
         drafts = []
+        around = surroundings()
         with Names(subject.model, using) as names:
             for pk, previous in page:
                 instance = after.get(pk)
@@ -223,6 +224,7 @@ def _record_update(
                             current=current,
                             previous={**current, **previous},
                             metadata={"changed_fields": changed},
+                            around=around,
                         )
                     )
         write(drafts, using)
@@ -231,12 +233,14 @@ def _record_update(
 @harmless
 def _record_delete(subject: Subject, before: _Before, using: str) -> None:
     for page in before.pages():
+        around = surroundings()
         drafts = [
             subject.draft(
                 Action.DELETE.value,
                 pk,
                 f"{subject.model._meta.object_name} object ({pk})",
                 previous=previous,
+                around=around,
             )
             for pk, previous in page
         ]
@@ -248,6 +252,7 @@ def _record_create(subject: Subject, made: Sequence[models.Model], using: str) -
     known = [instance for instance in made if instance.pk is not None]
     unsure = [instance.pk for instance in known if _must_be_read(subject, instance)]
     stored = _read_whole(subject.model, unsure, using)
+    around = surroundings()
     with Names(subject.model, using) as names:
         drafts = [
             subject.draft(
@@ -255,6 +260,7 @@ def _record_create(subject: Subject, made: Sequence[models.Model], using: str) -
                 instance.pk,
                 names.of(instance),
                 current=subject.snapshot(stored.get(instance.pk, instance).__dict__),
+                around=around,
             )
             for instance in known
         ]

@@ -130,30 +130,30 @@ def announce(
 ) -> Deletion:
     """A row is about to go; keep what is returned until it has gone."""
     deletion = Deletion(sender, change)
-    row = _row(instance, using)
+    row = _row(type(instance), instance.pk, using)
     speaker = _deletions.get(row)
     if speaker is None or issubclass(sender, speaker.sender):
         _deletions[row] = deletion
     return deletion
 
 
-def is_going(instance: models.Model, using: str) -> bool:
+def is_going(model: ModelClass, pk: Any, using: str) -> bool:
     """Whether the row is being deleted: what it loses meanwhile is no change of its own."""
-    return _row(instance, using) in _deletions
+    return _row(model, pk, using) in _deletions
 
 
-def _row(instance: models.Model, using: str) -> tuple[ModelClass, Any, str]:
+def _row(model: ModelClass, pk: Any, using: str) -> tuple[ModelClass, Any, str]:
     """The same for the instances of a child and of its parents."""
-    top: ModelClass = type(instance)
+    top = model
     while top._meta.proxy or top._meta.parents:
         parents = top._meta.parents
         top = next(iter(parents)) if parents else top._meta.concrete_model or top
-    return top, instance.pk, using
+    return top, pk, using
 
 
 @harmless
 def after_delete(deletion: Deletion, instance: models.Model, using: str) -> None:
-    if _deletions.get(_row(instance, using)) is not deletion:
+    if _deletions.get(_row(type(instance), instance.pk, using)) is not deletion:
         return
     change = deletion.change
     drafted = change.subject.draft(

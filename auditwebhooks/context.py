@@ -15,7 +15,7 @@ from contextlib import ContextDecorator
 from contextvars import ContextVar, Token
 from copy import copy
 from dataclasses import dataclass, field, replace
-from functools import wraps
+from functools import lru_cache, wraps
 from inspect import iscoroutinefunction
 from pathlib import PurePath
 from types import TracebackType
@@ -219,7 +219,12 @@ def _by_rest_framework(request: HttpRequest) -> bool:
 
 def _process_source() -> Source:
     """A management command's process, or any other code."""
-    program, *arguments = sys.argv or [""]
+    return _command_line_source(tuple(sys.argv))
+
+
+@lru_cache(maxsize=8)
+def _command_line_source(command_line: tuple[str, ...]) -> Source:
+    program, *arguments = command_line or ("",)
     is_django = PurePath(program).name in {
         "manage.py",
         "django-admin",

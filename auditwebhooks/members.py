@@ -14,6 +14,8 @@ from typing import Any, TypeVar
 
 from django.db import connections, models
 from django.db.models import Case, Value, When
+from django.db.models.lookups import In
+from django.db.models.sql.where import WhereNode
 
 from auditwebhooks.bulk import Names, Rows, database_of, in_transaction, instances, pages
 from auditwebhooks.capture import harmless, is_going, is_recording
@@ -101,12 +103,28 @@ def create(
 
 def delete(relations: Collection[Relation], rows: Rows, using: str, execute: Callable[[], T]) -> T:
     """A DELETE of rows in between."""
+    relations = [one for one in relations if not _go_with_their_owners(one, rows, using)]
     with in_transaction(using):
         before = [Before.of_rows(one, rows, using) for one in relations]
         result = execute()
         for one in filter(None, before):
             one.record_left()
     return result
+
+
+def _go_with_their_owners(relation: Relation, rows: Rows, using: str) -> bool:
+    """Whether Django deletes them because it deletes their owners, which is no change of these.
+    Told from the one condition that Django makes for that; any other takes reading the rows."""
+    condition = rows.query.where
+    while isinstance(condition, WhereNode) and len(condition.children) == 1:
+        if condition.negated:
+            return False
+        condition = condition.children[0]
+    if not isinstance(condition, In) or getattr(condition.lhs, "target", None) != relation.source:
+        return False
+    if not relation.source.target_field.primary_key or not isinstance(condition.rhs, list):
+        return False
+    return all(is_going(relation.owner, pk, using) for pk in condition.rhs)
 
 
 @contextmanager
@@ -241,7 +259,7 @@ class Before:
                     self._draft(owner, members, names)
                     for owner, members in page
                     if members != self._members(owner)
-                    and not is_going(self.owners[owner], self.using)
+                    and not is_going(self.relation.owner, self.owners[owner].pk, self.using)
                 ]
             write(drafts, self.using)
 

@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from auditwebhooks import wake
 from auditwebhooks.conf import conf
-from auditwebhooks.context import actor_of, current, metadata_of, source_of
+from auditwebhooks.context import Actor, actor_of, current, metadata_of, source_of
 from auditwebhooks.models import Event
 from auditwebhooks.models.event import COLUMN_LENGTH
 from auditwebhooks.payload import JSONObject, Payload, new_event_id, time_text
@@ -43,6 +43,24 @@ class Draft:
     created_at: datetime
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """Who acts and where from, as events tell it."""
+
+    actor: Actor
+    source: str
+    metadata: JSONObject
+
+
+def surroundings() -> Surroundings:
+    """Of the present context. For many events at once it is asked for once."""
+    here = current()
+    actor = actor_of(here)
+    return Surroundings(
+        actor=actor, source=source_of(here), metadata=_tidy(metadata_of(here, actor))
+    )
+
+
 def draft(
     action: str,
     event_type: str,
@@ -51,31 +69,36 @@ def draft(
     current_object: JSONObject | None = None,
     previous_object: JSONObject | None = None,
     metadata: Mapping[str, Any] | None = None,
+    around: Surroundings | None = None,
 ) -> Draft:
     """What happened, with the actor, source and metadata of the present context.
 
-    The objects must be masked already; ``metadata`` is masked here.
+    The objects must be masked already; ``metadata`` is masked here. ``around``: the context,
+    where it was asked for before.
     """
-    here = current()
-    actor = actor_of(here)
+    around = around or surroundings()
     now = time.time_ns()
     payload = Payload(
         event_id=new_event_id(now),
         event_type=event_type,
         event_time=time_text(now),
         action=action,
-        actor_id=actor.id,
-        actor_name=actor.name,
-        actor_type=actor.type,
-        source=source_of(here),
+        actor_id=around.actor.id,
+        actor_name=around.actor.name,
+        actor_type=around.actor.type,
+        source=around.source,
         target_id=target.id if target else None,
         target_type=target.type if target else None,
         target_name=target.name if target else None,
-        metadata=masked(plain({**metadata_of(here, actor), **(metadata or {})})),
+        metadata={**around.metadata, **_tidy(metadata)} if metadata else around.metadata,
         current_target_object=current_object,
         previous_target_object=previous_object,
     )
     return Draft(payload=payload, created_at=_moment(now))
+
+
+def _tidy(metadata: Mapping[str, Any]) -> JSONObject:
+    return masked(plain(metadata))
 
 
 def _moment(nanoseconds: int) -> datetime:
@@ -86,7 +109,7 @@ def _moment(nanoseconds: int) -> datetime:
 
 def insert(drafted: Draft, using: str) -> Event:
     """Write one event, and ring when its transaction commits."""
-    event = _event(drafted)
+    event = Event(**_values(drafted))
     event.save(using=using, force_insert=True)
     event_recorded.send_robust(sender=Event, event=event)
     wake.ring_after_commit(using)
@@ -106,22 +129,25 @@ def insert_all(drafts: Sequence[Draft], using: str) -> None:
     wake.ring_after_commit(using)
 
 
-_COLUMNS: Sequence[Any] = [one for one in Event._meta.concrete_fields if not one.primary_key]
+_COLUMNS: dict[str, str] = {
+    one.attname: str(one.column) for one in Event._meta.concrete_fields if not one.primary_key
+}
 
 
 def _row(drafted: Draft, connection: BaseDatabaseWrapper) -> tuple[Any, ...]:
     """The columns' values as the database driver takes them."""
-    event = _event(drafted)
-    values = (getattr(event, one.attname) for one in _COLUMNS)
+    values = _values(drafted)
     adapt = connection.ops.adapt_datetimefield_value
-    return tuple(adapt(one) if isinstance(one, datetime) else one for one in values)
+    for name in ("created_at", "fanned_out_at"):
+        values[name] = values[name] and adapt(values[name])
+    return tuple([values[name] for name in _COLUMNS])
 
 
 def _insert_rows(rows: Sequence[tuple[Any, ...]], using: str) -> None:
     """One statement for all of them; Django's ``bulk_create`` makes one for each 71 on SQLite."""
     connection = connections[using]
     quote = connection.ops.quote_name
-    table, names = quote(Event._meta.db_table), ", ".join(quote(one.column) for one in _COLUMNS)
+    table, names = quote(Event._meta.db_table), ", ".join(map(quote, _COLUMNS.values()))
     with connection.cursor() as cursor:
         if len(rows) > 1 and hasattr(cursor, "copy"):
             # psycopg 3: a tenth of the time of an INSERT.
@@ -137,24 +163,25 @@ def _insert_rows(rows: Sequence[tuple[Any, ...]], using: str) -> None:
             cursor.executemany(statement, rows)
 
 
-def _event(drafted: Draft) -> Event:
+def _values(drafted: Draft) -> dict[str, Any]:
+    """Column of an event -> its value."""
     payload = drafted.payload
-    return Event(
-        event_id=payload.event_id,
-        event_type=_column(payload.event_type),
-        created_at=drafted.created_at,
-        action=_column(payload.action),
-        actor_id=_column(payload.actor_id),
-        actor_name=_column(payload.actor_name),
-        actor_type=_column(payload.actor_type),
-        source=_column(payload.source),
-        target_type=_column(payload.target_type),
-        target_id=None if payload.target_id is None else _column(payload.target_id),
-        target_name=_column(payload.target_name),
-        payload_text=payload.as_text(),
+    return {
+        "event_id": payload.event_id,
+        "event_type": _column(payload.event_type),
+        "created_at": drafted.created_at,
+        "action": _column(payload.action),
+        "actor_id": _column(payload.actor_id),
+        "actor_name": _column(payload.actor_name),
+        "actor_type": _column(payload.actor_type),
+        "source": _column(payload.source),
+        "target_type": _column(payload.target_type),
+        "target_id": None if payload.target_id is None else _column(payload.target_id),
+        "target_name": _column(payload.target_name),
+        "payload_text": payload.as_text(),
         # What is recorded while sending is off is sent by a replay only.
-        fanned_out_at=None if conf.send else drafted.created_at,
-    )
+        "fanned_out_at": None if conf.send else drafted.created_at,
+    }
 
 
 def _column(text: str | None) -> str:

@@ -173,7 +173,29 @@ _CONVERSIONS: tuple[tuple[Any, Callable[[Any], JSONValue]], ...] = (
 
 def snapshot(fields: Iterable[AnyField], values: Mapping[str, Any]) -> dict[str, JSONValue]:
     """Field name -> JSON value, from raw values by attname. Not masked yet."""
-    return {field.name: to_json(field, values.get(field.attname)) for field in fields}
+    taken = {}
+    for field in fields:
+        value = values.get(field.attname)
+        kind = type(value)
+        # What most values are, and what Django's own fields leave as they are.
+        if (
+            value is None
+            or (kind is str and type(field) in _TEXTS)
+            or (kind is bool and type(field) is models.BooleanField)
+            or (kind is int and type(field) in _NUMBERS and -_SAFE_INTEGER < value < _SAFE_INTEGER)
+        ):
+            taken[field.name] = value
+        else:
+            taken[field.name] = to_json(field, value)
+    return taken
+
+
+_TEXTS = frozenset(
+    {models.CharField, models.EmailField, models.SlugField, models.TextField, models.URLField}
+)
+_NUMBERS = frozenset(
+    {models.AutoField, models.BigAutoField, models.BigIntegerField, models.IntegerField}
+)
 
 
 def changed_fields(
@@ -205,6 +227,13 @@ def masked(values: Mapping[str, JSONValue], names: Collection[str] = ()) -> dict
     ``names``: fields to mask beside those whose name looks like a secret.
     """
     return {
-        name: MASK if name in names or looks_secret(name) else mask_tree(value)
+        name: MASK
+        if name in names or looks_secret(name)
+        else mask_tree(value)
+        if value.__class__ in _CONTAINERS
+        else value
         for name, value in values.items()
     }
+
+
+_CONTAINERS = frozenset({dict, list})

@@ -10,6 +10,8 @@ _REPLACEMENT = "\ufffd"
 
 def storable(text: str) -> str:
     """The text with a replacement for what cannot be stored."""
+    if text.isascii() and "\x00" not in text:
+        return text
     return text.replace("\x00", _REPLACEMENT).encode("utf-8", "replace").decode()
 
 

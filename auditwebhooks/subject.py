@@ -11,7 +11,7 @@ from django.db import models, router, transaction
 
 from auditwebhooks.enums import Action
 from auditwebhooks.models import Event
-from auditwebhooks.recording import Draft, Target, draft, insert_all
+from auditwebhooks.recording import Draft, Surroundings, Target, draft, insert_all
 from auditwebhooks.registry import ModelClass, Options, registry
 from auditwebhooks.snapshot import AnyField, masked, snapshot
 
@@ -28,10 +28,7 @@ class Subject:
     model: ModelClass
     options: Options
     fields: tuple[AnyField, ...] = field(repr=False)
-
-    @property
-    def attnames(self) -> tuple[str, ...]:
-        return tuple(one.attname for one in self.fields)
+    attnames: tuple[str, ...] = field(repr=False)
 
     def records(self, action: Action) -> bool:
         return action in self.options.actions
@@ -51,6 +48,7 @@ class Subject:
         current: Values | None = None,
         previous: Values | None = None,
         metadata: Values | None = None,
+        around: Surroundings | None = None,
     ) -> Draft:
         """The event of one row's change; both objects as ``snapshot`` gave them."""
         told = Action(action).past if action in Action.values else action
@@ -65,6 +63,7 @@ class Subject:
             current_object=self._shown(current),
             previous_object=self._shown(previous),
             metadata=metadata,
+            around=around,
         )
 
     def _shown(self, values: Values | None) -> dict[str, Any] | None:
@@ -72,17 +71,27 @@ class Subject:
         if values is None:
             return None
         disguise = self.options.disguise
-        shown = {
-            name: disguise[name](value) if name in disguise else value
-            for name, value in values.items()
-        }
-        return masked(shown, self.options.mask)
+        if disguise:
+            values = {
+                name: disguise[name](value) if name in disguise else value
+                for name, value in values.items()
+            }
+        return masked(values, self.options.mask)
 
 
 def subject_of(model: ModelClass) -> Subject | None:
     """What a write of this class is recorded as; None: it is not audited."""
     audited = registry.audited_as(model)
-    return None if audited is None else describe(*audited)
+    if audited is None:
+        return None
+    known = _subjects.get(model)
+    if known is None or known.options is not audited[1]:
+        known = _subjects[model] = describe(*audited)
+    return known
+
+
+# Of every class that was written; options that are given anew make a new one.
+_subjects: dict[ModelClass, Subject] = {}
 
 
 def describe(model: ModelClass, options: Options) -> Subject:
@@ -92,7 +101,8 @@ def describe(model: ModelClass, options: Options) -> Subject:
         if one.name not in options.exclude
         and (options.fields is None or one.name in options.fields)
     )
-    return Subject(model=model, options=options, fields=fields)
+    attnames = tuple(one.attname for one in fields)
+    return Subject(model=model, options=options, fields=fields, attnames=attnames)
 
 
 def name_of(instance: models.Model, passing: tuple[type[Exception], ...] = ()) -> str:

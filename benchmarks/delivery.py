@@ -64,7 +64,9 @@ def receiver(folder: Path, delay: float) -> Iterator[str]:
         process.wait()
 
 
-def start_django(folder: Path, database: str, url: str, threads: int) -> None:
+def start_django(
+    folder: Path, database: str, url: str, threads: int, *, certificate: bool = True
+) -> None:
     """A migrated database of its own, and settings that may call the receiver."""
     port = int(url.rstrip("/").rpartition(":")[2])
     name = str(folder / "db.sqlite3") if database == "sqlite" else "auditwebhooks_benchmark"
@@ -76,7 +78,7 @@ def start_django(folder: Path, database: str, url: str, threads: int) -> None:
             {
                 "ALLOWED_NETWORKS": ["127.0.0.0/8"],
                 "ALLOWED_PORTS": [port],
-                "CA_FILE": str(folder / "ca.pem"),
+                "CA_FILE": str(folder / "ca.pem") if certificate else None,
                 "CONCURRENCY": threads,
                 "PER_WEBHOOK_CONCURRENCY": threads,
             }
