@@ -20,11 +20,11 @@ from auditwebhooks.context import current
 from auditwebhooks.enums import Action
 from auditwebhooks.exceptions import AuditWebhooksError
 from auditwebhooks.models import Event
-from auditwebhooks.recording import draft, insert
+from auditwebhooks.recording import Draft, draft, insert
 from auditwebhooks.registry import ModelClass, Options
 from auditwebhooks.rows import read_row
 from auditwebhooks.snapshot import AnyField, changed_fields, snapshot
-from auditwebhooks.subject import Subject, describe, name_of, subject_of, write
+from auditwebhooks.subject import Subject, describe, name_of, nameless, subject_of, write
 
 logger = logging.getLogger(__name__)
 
@@ -86,19 +86,22 @@ def after_save(
     action = Action.CREATE if before is None else Action.UPDATE
     if not subject.records(action):
         return
-    after = _after_save(change, instance, using, update_fields)
-    changed = None if before is None else changed_fields(subject.fields, before, after)
-    if changed == []:
-        return
-    drafted = subject.draft(
-        action.value,
-        instance.pk,
-        name_of(instance),
-        current=after,
-        previous=before,
-        metadata=None if changed is None else {"changed_fields": changed},
-    )
-    write([drafted], using)
+
+    def tell() -> Draft | None:
+        after = _after_save(change, instance, using, update_fields)
+        changed = None if before is None else changed_fields(subject.fields, before, after)
+        if changed == []:
+            return None
+        return subject.draft(
+            action.value,
+            instance.pk,
+            name_of(instance),
+            current=after,
+            previous=before,
+            metadata=None if changed is None else {"changed_fields": changed},
+        )
+
+    _write(tell, subject, action, instance, using)
 
 
 @harmless
@@ -155,11 +158,12 @@ def _row(model: ModelClass, pk: Any, using: str) -> tuple[ModelClass, Any, str]:
 def after_delete(deletion: Deletion, instance: models.Model, using: str) -> None:
     if _deletions.get(_row(type(instance), instance.pk, using)) is not deletion:
         return
-    change = deletion.change
-    drafted = change.subject.draft(
-        Action.DELETE.value, instance.pk, name_of(instance), previous=change.before
-    )
-    write([drafted], using)
+    subject, before = deletion.change.subject, deletion.change.before
+
+    def tell() -> Draft:
+        return subject.draft(Action.DELETE.value, instance.pk, name_of(instance), previous=before)
+
+    _write(tell, subject, Action.DELETE, instance, using)
 
 
 def record(
@@ -197,6 +201,32 @@ def record(
         metadata=metadata,
     )
     return insert(drafted, using)
+
+
+def _write(
+    tell: Callable[[], Draft | None],
+    subject: Subject,
+    action: Action,
+    instance: models.Model,
+    using: str,
+) -> None:
+    """Write what ``tell`` gives. Where that fails the event says what is known all the same."""
+    try:
+        drafted = tell()
+    except DatabaseError:
+        raise
+    except Exception as error:
+        if conf.strict:
+            raise
+        logger.exception("A change could not be recorded in full.")
+        drafted = subject.draft(
+            action.value,
+            instance.pk,
+            nameless(instance),
+            metadata={"incomplete": type(error).__name__},
+        )
+    if drafted is not None:
+        write([drafted], using)
 
 
 def _is_surely_new(instance: models.Model) -> bool:

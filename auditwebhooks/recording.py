@@ -3,26 +3,32 @@ belongs to, and a worker is woken after its commit."""
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from django.conf import settings
-from django.db import connections
+from django.db import DatabaseError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import timezone
 
 from auditwebhooks import wake
 from auditwebhooks.conf import conf
 from auditwebhooks.context import Actor, actor_of, current, metadata_of, source_of
+from auditwebhooks.enums import ActorType, Source
 from auditwebhooks.models import Event
 from auditwebhooks.models.event import COLUMN_LENGTH
 from auditwebhooks.payload import JSONObject, Payload, new_event_id, time_text
 from auditwebhooks.signals import event_recorded
 from auditwebhooks.snapshot import masked, plain
 from auditwebhooks.storable import storable
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,10 +61,33 @@ class Surroundings:
 def surroundings() -> Surroundings:
     """Of the present context. For many events at once it is asked for once."""
     here = current()
-    actor = actor_of(here)
-    return Surroundings(
-        actor=actor, source=source_of(here), metadata=_tidy(metadata_of(here, actor))
-    )
+    missing: list[str] = []
+    actor = _known("actor", lambda: actor_of(here), _UNKNOWN, missing)
+    source = _known("source", lambda: source_of(here), Source.SHELL.value, missing)
+    nothing: JSONObject = {}
+    metadata = _known("metadata", lambda: _tidy(metadata_of(here, actor)), nothing, missing)
+    if missing:
+        metadata = {**metadata, "incomplete": missing}
+    return Surroundings(actor=actor, source=source, metadata=metadata)
+
+
+# Where the host's user object cannot tell who it is.
+_UNKNOWN = Actor(id="unknown", name="unknown", type=ActorType.ANONYMOUS.value)
+
+
+def _known(what: str, ask: Callable[[], T], otherwise: T, missing: list[str]) -> T:
+    """A failure to find out costs this part of the event, not the event, unless the host asked
+    for strictness. A database error has broken the host's transaction already."""
+    try:
+        return ask()
+    except DatabaseError:
+        raise
+    except Exception:
+        if conf.strict:
+            raise
+        logger.exception("The %s of a change could not be told.", what)
+        missing.append(what)
+        return otherwise
 
 
 def draft(

@@ -496,18 +496,60 @@ def broken_snapshot(monkeypatch: pytest.MonkeyPatch) -> None:
     def explode(*args: object, **kwargs: object) -> None:
         raise UnspeakableError
 
-    monkeypatch.setattr(subject, "draft", explode)
+    monkeypatch.setattr(capture, "changed_fields", explode)
 
 
-def test_a_failure_of_ours_is_logged_and_the_change_stands(
+def test_a_failure_of_ours_is_logged_and_the_event_says_what_is_known(
     article: Article, broken_snapshot: None, caplog: pytest.LogCaptureFixture
 ) -> None:
     article.title = "Changed"
     article.save()
 
     assert Article.objects.get().title == "Changed"
-    assert events() == []
+    data = last()["data"]
+    assert (data["action"], data["target_id"]) == ("update", str(article.pk))
+    assert data["metadata"]["incomplete"] == "UnspeakableError"
+    assert data["current_target_object"] is None
     assert [record.levelno for record in caplog.records] == [logging.ERROR]
+
+
+def test_an_event_that_cannot_be_told_at_all_lets_the_change_stand(
+    article: Article, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def explode(*args: object, **kwargs: object) -> None:
+        raise UnspeakableError
+
+    monkeypatch.setattr(subject, "draft", explode)
+    article.title = "Changed"
+    article.save()
+
+    assert Article.objects.get().title == "Changed"
+    assert events() == []
+    assert "could not be recorded." in caplog.text
+
+
+def test_an_actor_that_cannot_tell_itself_costs_the_actor_only(
+    article: Article, caplog: pytest.LogCaptureFixture, configure: Any
+) -> None:
+    class Nobody:
+        def get_username(self) -> str:
+            raise UnspeakableError
+
+    with auditwebhooks.context(actor=Nobody(), batch="7"):
+        article.title = "Changed"
+        article.save()
+
+    data = last()["data"]
+    assert data["actor_id"] == "unknown"
+    assert data["metadata"]["incomplete"] == ["actor"]
+    assert data["metadata"]["batch"] == "7"
+    assert data["current_target_object"]["title"] == "Changed"
+    assert "actor of a change could not be told" in caplog.text
+
+    configure(STRICT=True)
+    with pytest.raises(UnspeakableError), auditwebhooks.context(actor=Nobody()):
+        article.title = "Not changed"
+        article.save()
 
 
 def test_strictness_rolls_the_change_back(
