@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from auditwebhooks.enums import Action
 from auditwebhooks.models import Event
 from auditwebhooks.recording import Draft, Surroundings, Target, draft, insert_all
 from auditwebhooks.registry import ModelClass, Options, registry
-from auditwebhooks.snapshot import AnyField, masked, snapshot
+from auditwebhooks.snapshot import AnyField, masked, plain, snapshot
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +57,7 @@ class Subject:
             action,
             event_type or f"{self.model._meta.label_lower}.{told}",
             target=Target(
-                id=None if pk is None else str(pk),
+                id=None if pk is None else _key_text(pk),
                 type=self.options.name or str(self.model._meta.verbose_name).lower(),
                 name=name,
             ),
@@ -103,6 +104,13 @@ def describe(model: ModelClass, options: Options) -> Subject:
     )
     attnames = tuple(one.attname for one in fields)
     return Subject(model=model, options=options, fields=fields, attnames=attnames)
+
+
+def _key_text(pk: Any) -> str:
+    """A composite key as a compact JSON list."""
+    if isinstance(pk, tuple):
+        return json.dumps(plain(pk), ensure_ascii=False, separators=(",", ":"))
+    return str(pk)
 
 
 def name_of(instance: models.Model, passing: tuple[type[Exception], ...] = ()) -> str:

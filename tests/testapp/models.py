@@ -190,3 +190,16 @@ class Everything(models.Model):
 
     def __str__(self) -> str:
         return "everything"
+
+
+@auditwebhooks.register
+class Seat(models.Model):
+    """Audited, with a composite primary key."""
+
+    pk = models.CompositePrimaryKey("row", "number")
+    row = models.CharField(max_length=5)
+    number = models.IntegerField()
+    taken = models.BooleanField(default=False)
+
+    def __str__(self) -> str:
+        return f"{self.row}{self.number}"
