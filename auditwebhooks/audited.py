@@ -79,6 +79,13 @@ class AuditedQuerySet(QuerySet):
 
     bulk_create.alters_data = True  # type: ignore[attr-defined]
 
+    def delete(self) -> Any:
+        delete = super().delete
+        return bulk.delete_each(self, delete)
+
+    delete.alters_data = True  # type: ignore[attr-defined]
+    delete.queryset_only = True  # type: ignore[attr-defined]
+
     def _raw_delete(self, using: Any) -> int:
         delete = super()._raw_delete
         if relations := members.relations_of(self.model):

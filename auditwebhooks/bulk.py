@@ -17,7 +17,13 @@ from typing import Any, TypeVar
 from django.db import connections, models, router, transaction
 from django.db.models.base import ModelState
 
-from auditwebhooks.capture import harmless, is_recording, only_the_database_knows
+from auditwebhooks.capture import (
+    Batch,
+    batched,
+    harmless,
+    is_recording,
+    only_the_database_knows,
+)
 from auditwebhooks.enums import Action
 from auditwebhooks.recording import Draft, surroundings
 from auditwebhooks.registry import ModelClass
@@ -49,6 +55,38 @@ def update(rows: Rows, values: Mapping[str, Any], execute: Callable[[Rows], int]
         count = execute(before.restrict(rows, using))
         _record_update(subject, written, before, using)
     return count
+
+
+def delete_each(rows: Rows, execute: Callable[[], T]) -> T:
+    """``rows.delete()``, which deletes them one by one with signals: they are read together
+    before it, and their events are written together after it."""
+    subject = _recorded(rows, Action.DELETE)
+    if subject is None or rows.query.is_sliced or rows.query.combinator or rows.query.distinct:
+        return execute()
+    using = database_of(rows)
+    with in_transaction(using):
+        batch = Batch(stored=_read_all(subject, rows, using) or {})
+        with batched(batch):
+            result = execute()
+        _write_pages(batch.drafts, using)
+    return result
+
+
+@harmless
+def _read_all(subject: Subject, rows: Rows, using: str) -> dict[tuple[ModelClass, Any], Values]:
+    take_write_lock(connections[using], subject.model)
+    found = {}
+    for page in _keyset(_plain(subject.model, rows, using), subject.attnames, using):
+        for pk, *values in page:
+            stored = dict(zip(subject.attnames, values, strict=True))
+            found[subject.model, pk] = subject.snapshot(stored)
+    return found
+
+
+@harmless
+def _write_pages(drafts: Sequence[Draft], using: str) -> None:
+    for page in pages(drafts, PAGE):
+        write(page, using)
 
 
 def delete(rows: Rows, using: str, execute: Callable[[], T]) -> T:

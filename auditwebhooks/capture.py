@@ -7,7 +7,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
@@ -110,8 +112,31 @@ def before_delete(instance: models.Model, using: str) -> PendingChange | None:
     subject = subject_of(type(instance))
     if subject is None or not is_recording() or not subject.records(Action.DELETE):
         return None
-    before = _stored(subject, instance.pk, using)
+    batch = _batch.get()
+    before = batch.stored.pop((subject.model, instance.pk), None) if batch else None
+    before = before or _stored(subject, instance.pk, using)
     return None if before is None else PendingChange(subject=subject, before=before)
+
+
+@dataclass(slots=True)
+class Batch:
+    """A delete of many rows: they were read together, and their events are written together."""
+
+    # (recorded model, key) -> the row as ``Subject.snapshot`` gives it.
+    stored: dict[tuple[ModelClass, Any], dict[str, Any]]
+    drafts: list[Draft] = field(default_factory=list)
+
+
+_batch: ContextVar[Batch | None] = ContextVar("auditwebhooks_batch", default=None)
+
+
+@contextmanager
+def batched(batch: Batch) -> Iterator[None]:
+    token = _batch.set(batch)
+    try:
+        yield
+    finally:
+        _batch.reset(token)
 
 
 class Deletion:
@@ -225,7 +250,16 @@ def _write(
             nameless(instance),
             metadata={"incomplete": type(error).__name__},
         )
-    if drafted is not None:
+    if drafted is None:
+        return
+    batch = _batch.get()
+    if batch is None:
+        write([drafted], using)
+    elif action == Action.DELETE:
+        batch.drafts.append(drafted)
+    else:
+        # A receiver of the host's saved it: what was read before is true no more.
+        batch.stored.pop((subject.model, instance.pk), None)
         write([drafted], using)
 
 

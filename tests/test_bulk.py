@@ -14,6 +14,7 @@ from django.core.exceptions import FieldDoesNotExist
 from django.db import IntegrityError, connection, transaction
 from django.db.models import Case, F, Value, When
 from django.db.models.functions import Upper
+from django.db.models.signals import pre_delete
 from django.test.utils import CaptureQueriesContext
 
 import auditwebhooks
@@ -347,6 +348,71 @@ def test_rows_that_no_key_tells_are_one_event() -> None:
     assert event["data"]["current_target_object"] is None
 
 
+# --- delete -------------------------------------------------------------------------------
+
+
+def test_a_queryset_s_delete_is_told_row_by_row(
+    articles: list[Article], page_of_two: None
+) -> None:
+    keys = [str(one.pk) for one in articles]
+    Article.objects.all().delete()
+
+    assert sorted(told()) == [("delete", key, None) for key in keys]
+    assert {one["data"]["target_name"] for one in events()} == {
+        "Article 0",
+        "Article 1",
+        "Article 2",
+    }
+    assert all(one["data"]["previous_target_object"]["title"] for one in events())
+
+
+def test_a_deleted_row_that_a_receiver_saves_first_is_told_as_it_was(
+    articles: list[Article],
+) -> None:
+    def touch(instance: Article, **kwargs: object) -> None:
+        instance.stars = 9
+        instance.save()
+
+    # Before ours, which is connected already: by a receiver of another row's delete.
+    def touch_others(instance: Article, **kwargs: object) -> None:
+        for other in articles[1:]:
+            if instance.pk == articles[0].pk:
+                touch(other)
+
+    pre_delete.connect(touch_others, Article)
+    try:
+        Article.objects.order_by("pk").delete()
+    finally:
+        pre_delete.disconnect(touch_others, Article)
+
+    stars = {
+        one["data"]["target_id"]: one["data"]["previous_target_object"]["stars"]
+        for one in events()
+        if one["data"]["action"] == "delete"
+    }
+    assert stars == {
+        str(articles[0].pk): 0,
+        str(articles[1].pk): 9,
+        str(articles[2].pk): 9,
+    }
+
+
+def test_a_delete_of_a_slice_is_refused_as_ever(articles: list[Article]) -> None:
+    with pytest.raises(TypeError, match="limit"):
+        Article.objects.all()[:1].delete()
+    assert events() == []
+
+
+def test_cascades_of_a_queryset_s_delete_are_told() -> None:
+    with auditwebhooks.paused():
+        section = Section.objects.create(title="News")
+        for number in range(3):
+            Article.objects.create(title=f"In {number}", section=section)
+    Section.objects.all().delete()
+
+    assert Counter(action for action, _key, _changed in told()) == {"delete": 3}
+
+
 # --- together -----------------------------------------------------------------------------
 
 
@@ -449,9 +515,18 @@ def test_ten_thousand_rows_take_three_statements_a_thousand() -> None:
         Section.objects.bulk_create([Section(title=str(number)) for number in range(count)])
     with CaptureQueriesContext(connection) as updating:
         Place.objects.update(name="renamed")
+    books = [Book(title=str(number)) for number in range(count)]
+    with auditwebhooks.paused():
+        Book.objects.bulk_create(books)
+        with CaptureQueriesContext(connection) as deleting_plain:
+            Book.objects.all().delete()
+        Book.objects.bulk_create(books)
+    with CaptureQueriesContext(connection) as deleting:
+        Book.objects.all().delete()
 
-    assert Event.objects.count() == 2 * count
+    assert Event.objects.count() == 3 * count
     thousands = count / 1000
+    assert len(deleting) - len(deleting_plain) <= 3 * thousands
     assert len(creating) - len(plain) <= 3 * thousands
     assert len(updating) - 1 <= 3 * thousands + 2
 
