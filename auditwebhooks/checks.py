@@ -10,9 +10,11 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error
 from django.core.checks import Warning as CheckWarning
 from django.core.exceptions import FieldDoesNotExist
+from django.db import router
 
 from auditwebhooks.audited import sees_bulk_writes
 from auditwebhooks.conf import SETTING, conf, configured
+from auditwebhooks.models import Event
 from auditwebhooks.registry import ModelClass, Options, registry
 
 TAG = "auditwebhooks"
@@ -94,6 +96,15 @@ def check_models(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[Check
     ]
     for model, options in registry.models():
         problems.extend(_unknown_fields(model, options))
+        if router.db_for_write(model) != router.db_for_write(Event):
+            problems.append(
+                CheckWarning(
+                    f"{model._meta.label} is written to another database than the events.",
+                    hint="Its events are written after its commit: a crash in between loses them. "
+                    "Route both to one database, or accept it.",
+                    id="auditwebhooks.W010",
+                )
+            )
         if not sees_bulk_writes(model):
             problems.append(
                 CheckWarning(

@@ -10,7 +10,7 @@ from django.core.checks import CheckMessage, run_checks
 
 from auditwebhooks import checks
 from auditwebhooks.registry import Options, Registry
-from tests.testapp.models import Article
+from tests.testapp.models import Article, Place
 
 
 def found(*, deploy: bool = False) -> list[CheckMessage]:
@@ -130,3 +130,21 @@ def test_deployment_warns_of_what_is_insecure_or_endless(settings: Any) -> None:
         "RETENTION": {"events": 365},
     }
     assert ids(deploy=True) == ["auditwebhooks.W003", "auditwebhooks.W004", "auditwebhooks.W005"]
+
+
+def test_a_model_on_another_database_is_told(
+    monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    class ArticlesElsewhere:
+        def db_for_write(self, model: Any, **hints: Any) -> str | None:
+            return "elsewhere" if model is Article else None
+
+    registry = Registry()
+    registry.add(Article, Options())
+    registry.add(Place, Options())
+    monkeypatch.setattr(checks, "registry", registry)
+    settings.DATABASE_ROUTERS = [ArticlesElsewhere()]
+
+    [warning] = checks.check_models(None)
+    assert warning.id == "auditwebhooks.W010"
+    assert "testapp.Article" in warning.msg
