@@ -18,7 +18,7 @@ from django.db.models.manager import BaseManager
 from django.db.models.options import Options
 from django.utils.functional import cached_property
 
-from auditwebhooks import bulk, members
+from auditwebhooks import bulk, members, upserts
 from auditwebhooks.registry import ModelClass
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class AuditedQuerySet(QuerySet):
             )
         if not (ignore_conflicts or update_conflicts):
             return bulk.create(self, objs, lambda made: create(made, batch_size))
-        return bulk.merge(
+        return upserts.merge(
             self,
             objs,
             unique_fields,

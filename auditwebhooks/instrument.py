@@ -11,10 +11,10 @@ from django.db import models, router
 
 from auditwebhooks import capture, members
 from auditwebhooks.audited import audit_managers
-from auditwebhooks.bulk import in_transaction
 from auditwebhooks.models import Webhook
 from auditwebhooks.receivers import changes, memberships, sessions
 from auditwebhooks.registry import ModelClass, Options, registry
+from auditwebhooks.rows import in_transaction
 from auditwebhooks.transport.address import mask_url
 
 

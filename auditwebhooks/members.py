@@ -17,12 +17,20 @@ from django.db.models import Case, Value, When
 from django.db.models.lookups import In
 from django.db.models.sql.where import WhereNode
 
-from auditwebhooks.bulk import Names, Rows, database_of, in_transaction, instances, pages
 from auditwebhooks.capture import harmless, is_going, is_recording
 from auditwebhooks.enums import Action
+from auditwebhooks.names import Names
 from auditwebhooks.recording import Draft
 from auditwebhooks.registry import ModelClass, registry
-from auditwebhooks.rows import locked, take_write_lock
+from auditwebhooks.rows import (
+    Rows,
+    database_of,
+    in_transaction,
+    instances,
+    locked,
+    pages,
+    take_write_lock,
+)
 from auditwebhooks.snapshot import to_json
 from auditwebhooks.subject import Subject, describe, subject_of, write
 

@@ -1,14 +1,21 @@
-"""Reading rows as the database holds them, under the lock that the coming write takes anyway."""
+"""Rows as the database holds them, read under the lock that the coming write takes anyway, and in
+its transaction."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from itertools import islice
+from typing import Any, TypeVar
 
-from django.db import connections, models
+from django.db import connections, models, router, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models.base import ModelState
+
+T = TypeVar("T")
+Rows = Any  # a QuerySet of any model
 
 
 def read_row(
@@ -97,3 +104,62 @@ def take_write_lock(connection: BaseDatabaseWrapper, model: type[models.Model]) 
     with connection.cursor() as cursor:
         table = quote(model._meta.db_table)
         cursor.execute(f"UPDATE {table} SET {column} = {column} WHERE 0")  # noqa: S608
+
+
+def database_of(rows: Rows) -> str:
+    return rows._db or router.db_for_write(rows.model, **rows._hints)
+
+
+def in_transaction(using: str) -> AbstractContextManager[Any]:
+    """Inside a transaction of the host nothing is opened: an error that the host catches must
+    not mark more for rollback than without us."""
+    connection = connections[using]
+    if connection.in_atomic_block or not connection.get_autocommit():
+        return nullcontext()
+    return transaction.atomic(using=using)
+
+
+def keyset(
+    rows: Rows, attnames: Sequence[str], using: str, size: int
+) -> Iterator[list[tuple[Any, ...]]]:
+    """The rows' keys and columns in pages: each a statement, none with an OFFSET."""
+    ordered = locked(rows.order_by("pk"), using).values_list("pk", *attnames)
+    page = list(ordered[:size])
+    while page:
+        yield page
+        if len(page) < size:
+            return
+        page = list(ordered.filter(pk__gt=page[-1][0])[:size])
+
+
+def pages(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    remaining = iter(items)
+    while page := list(islice(remaining, size)):
+        yield page
+
+
+def read_whole(
+    model: type[models.Model], keys: Sequence[Any], using: str
+) -> dict[Any, models.Model]:
+    """The stored rows by key."""
+    if not keys:
+        return {}
+    rows: Any = models.QuerySet(model, using=using).filter(pk__in=keys)
+    return {instance.pk: instance for instance in instances(model, rows, using)}
+
+
+def instances(model: type[models.Model], rows: Rows, using: str) -> Iterator[models.Model]:
+    """Instances made without the host's ``__init__`` and its signals."""
+    attnames = [one.attname for one in model._meta.concrete_fields]
+    for values in rows.values_list(*attnames):
+        yield _instance(model, using, zip(attnames, values, strict=True))
+
+
+def _instance(
+    model: type[models.Model], using: str, values: Iterable[tuple[str, Any]]
+) -> models.Model:
+    instance = model.__new__(model)
+    instance._state = ModelState()
+    instance._state.adding, instance._state.db = False, using
+    instance.__dict__.update(values)
+    return instance

@@ -1,0 +1,42 @@
+"""The names of many rows, without a query for each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import connections, models
+
+from auditwebhooks.registry import ModelClass
+from auditwebhooks.subject import name_of, nameless
+
+
+class _QueryRefusedError(Exception):
+    """A ``__str__`` that queries would do so once for each of thousands of rows."""
+
+
+class Names:
+    """The names of many rows of one model, without a query; after the first that would ask the
+    database, all are told by their keys."""
+
+    def __init__(self, model: ModelClass, using: str) -> None:
+        self._guard = connections[using].execute_wrapper(self._refuse)
+        self._refused = False
+
+    def __enter__(self) -> Names:
+        self._guard.__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._guard.__exit__(*error)
+
+    def of(self, instance: models.Model) -> str:
+        if self._refused:
+            return nameless(instance)
+        try:
+            return name_of(instance, passing=(_QueryRefusedError,))
+        except _QueryRefusedError:
+            return nameless(instance)
+
+    def _refuse(self, *args: Any) -> None:
+        self._refused = True
+        raise _QueryRefusedError

@@ -1,0 +1,156 @@
+"""``bulk_create`` that ignores or updates what is there already: what was made, what was changed.
+
+The database does not tell, so the rows are looked up before and after by a key that all have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import connections, models
+
+from auditwebhooks.bulk import PAGE
+from auditwebhooks.capture import harmless, is_recording
+from auditwebhooks.enums import Action
+from auditwebhooks.names import Names
+from auditwebhooks.recording import Draft
+from auditwebhooks.registry import ModelClass
+from auditwebhooks.rows import (
+    Rows,
+    database_of,
+    in_transaction,
+    instances,
+    locked,
+    pages,
+    take_write_lock,
+)
+from auditwebhooks.snapshot import AnyField, changed_fields
+from auditwebhooks.subject import Subject, subject_of, write
+
+
+def merge(
+    rows: Rows,
+    objects: Iterable[models.Model],
+    unique_fields: Collection[str] | None,
+    execute: Callable[[list[models.Model]], list[Any]],
+) -> list[Any]:
+    """``rows.bulk_create(objects)`` that ignores or updates what is there already, recorded: the
+    rows are looked up before and after by a key that all the objects have."""
+    made = list(objects)
+    subject = subject_of(rows.model) if is_recording() else None
+    if subject is None or not made:
+        return execute(made)
+    using = database_of(rows)
+    with in_transaction(using):
+        key = _Key.of(subject, made, unique_fields)
+        before = None if key is None else _look_up(subject, key, made, using, lock=True)
+        result = execute(made)
+        _record_merge(subject, key, before, made, using)
+    return result
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Key:
+    """Fields that tell a row from every other."""
+
+    fields: tuple[AnyField, ...]
+
+    @classmethod
+    def of(
+        cls, subject: Subject, made: Sequence[models.Model], names: Collection[str] | None
+    ) -> _Key | None:
+        """The named fields, or else the first unique ones that every object has a value for."""
+        for candidate in [tuple(names)] if names else _unique_names(subject.model):
+            fields = tuple(_field(subject.model, name) for name in candidate)
+            key = cls(fields=fields)
+            if all(None not in key.of_values(one.__dict__) for one in made):
+                return key
+        return None
+
+    def of_values(self, values: Mapping[str, Any]) -> tuple[Any, ...]:
+        return tuple(
+            None if (value := values.get(one.attname)) is None else one.to_python(value)
+            for one in self.fields
+        )
+
+
+def _field(model: ModelClass, name: str) -> AnyField:
+    options = model._meta
+    return options.pk if name == "pk" else options.get_field(name)  # type: ignore[return-value]
+
+
+def _unique_names(model: ModelClass) -> Iterator[tuple[str, ...]]:
+    options = model._meta
+    yield (options.pk.name,)
+    for one in options.concrete_fields:
+        if one.unique and not one.primary_key:
+            yield (one.name,)
+    yield from map(tuple, options.unique_together)
+    for constraint in options.total_unique_constraints:
+        yield tuple(constraint.fields)
+
+
+@harmless
+def _look_up(
+    subject: Subject, key: _Key, made: Sequence[models.Model], using: str, *, lock: bool
+) -> dict[tuple[Any, ...], models.Model]:
+    """The stored rows with the objects' keys."""
+    found: dict[tuple[Any, ...], models.Model] = {}
+    if lock:
+        take_write_lock(connections[using], subject.model)
+    for page in pages(made, PAGE):
+        wanted = {key.of_values(one.__dict__) for one in page}
+        rows: Any = models.QuerySet(subject.model, using=using)
+        # Of several fields this finds too much; what was not wanted is left out below.
+        for one, values in zip(key.fields, zip(*wanted, strict=True), strict=True):
+            rows = rows.filter(**{f"{one.name}__in": set(values)})
+        for instance in instances(subject.model, locked(rows, using) if lock else rows, using):
+            stored = key.of_values(instance.__dict__)
+            if stored in wanted:
+                found[stored] = instance
+    return found
+
+
+@harmless
+def _record_merge(
+    subject: Subject,
+    key: _Key | None,
+    before: Mapping[tuple[Any, ...], models.Model] | None,
+    made: Sequence[models.Model],
+    using: str,
+) -> None:
+    if key is None or before is None:
+        if subject.records(Action.CREATE):
+            rows = {"rows": len(made)}
+            write([subject.draft(Action.CREATE.value, None, "", metadata=rows)], using)
+        return
+    after = _look_up(subject, key, made, using, lock=False) or {}
+    for page in pages(after.items(), PAGE):
+        with Names(subject.model, using) as names:
+            drafts = [
+                drafted
+                for found, instance in page
+                if (drafted := _merged(subject, before.get(found), instance, names)) is not None
+            ]
+        write(drafts, using)
+
+
+def _merged(
+    subject: Subject, before: models.Model | None, after: models.Model, names: Names
+) -> Draft | None:
+    current = subject.snapshot(after.__dict__)
+    previous = None if before is None else subject.snapshot(before.__dict__)
+    action = Action.CREATE if previous is None else Action.UPDATE
+    changed = None if previous is None else changed_fields(subject.fields, previous, current)
+    if not subject.records(action) or changed == []:
+        return None
+    return subject.draft(
+        action.value,
+        after.pk,
+        names.of(after),
+        current=current,
+        previous=previous,
+        metadata=None if changed is None else {"changed_fields": changed},
+    )
