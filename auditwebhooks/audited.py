@@ -65,6 +65,7 @@ class AuditedQuerySet(QuerySet):
                     update_fields,
                     unique_fields,
                 ),
+                may_conflict=ignore_conflicts or update_conflicts,
             )
         if not (ignore_conflicts or update_conflicts):
             return bulk.create(self, objs, lambda made: create(made, batch_size))
@@ -81,6 +82,10 @@ class AuditedQuerySet(QuerySet):
 
     def delete(self) -> Any:
         delete = super().delete
+        if self.model._meta.auto_created and (relations := members.relations_of(self.model)):
+            # Whether it ends in ``_raw_delete`` or not: any receiver of deletes prevents that.
+            # Rows of a model of the host's own tell by their signals.
+            return members.delete(relations, self, self.db, delete)
         return bulk.delete_each(self, delete)
 
     delete.alters_data = True  # type: ignore[attr-defined]
@@ -101,8 +106,8 @@ class AuditedQuerySet(QuerySet):
 class _AuditedManager(BaseManager):  # type: ignore[type-arg]
     """Outermost: whatever queryset the host's manager makes becomes an audited one."""
 
-    def get_queryset(self) -> QuerySet:
-        rows = super().get_queryset()
+    def get_queryset(self, *args: Any, **kwargs: Any) -> QuerySet:
+        rows = super().get_queryset(*args, **kwargs)
         rows.__class__ = queryset_class(type(rows))
         return rows
 
@@ -167,10 +172,14 @@ def manager_class(host: Any) -> Any:
     # django-stubs looks a manager made by ``from_queryset`` up by the name of its first base.
     base = host.__bases__[0]
     generated = issubclass(base, models.Manager)
-    return _named_like(host, (manager_class(base) if generated else _AuditedManager, host))
+    bases = (manager_class(base) if generated else _AuditedManager, host)
+    audited = _named_like(host, bases)
+    # What a method of the host's manager gets by ``super().get_queryset()``.
+    audited._queryset_class = queryset_class(host._queryset_class)
+    return audited
 
 
-def _named_like(host: type[Any], bases: tuple[type[Any], ...]) -> type[Any]:
+def _named_like(host: Any, bases: tuple[Any, ...]) -> Any:
     names = {
         "__module__": host.__module__,
         "__qualname__": host.__qualname__,
@@ -186,6 +195,10 @@ def _standing_for(audited: Any) -> Any:
 
 def _remade(instance: Any, reduced: Any) -> Any:
     """A pickle names the host's class; what is loaded from it is audited again."""
+    own: Any = type(instance).__reduce__
+    if own is not object.__reduce__:
+        # The host's own way.
+        return reduced
     _function, _arguments, *state = reduced
     return (_make, (_standing_for(type(instance)), isinstance(instance, models.QuerySet)), *state)
 

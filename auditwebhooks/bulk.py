@@ -17,18 +17,21 @@ from django.db import connections, models
 from auditwebhooks.capture import (
     Batch,
     batched,
+    forget,
     harmless,
     is_recording,
     only_the_database_knows,
 )
 from auditwebhooks.enums import Action
 from auditwebhooks.names import Names
-from auditwebhooks.recording import Draft, surroundings
+from auditwebhooks.recording import Draft, Surroundings, surroundings
 from auditwebhooks.registry import ModelClass
 from auditwebhooks.rows import (
     Rows,
     database_of,
     in_transaction,
+    key_of,
+    keys_of,
     keyset,
     pages,
     read_whole,
@@ -58,6 +61,8 @@ def update(rows: Rows, values: Mapping[str, Any], execute: Callable[[Rows], int]
         if before is None:
             return execute(rows)
         count = execute(before.restrict(rows, using))
+        # As Django leaves the rows that were updated.
+        rows._result_cache, rows._for_write = None, True
         _record_update(subject, written, before, using)
     return count
 
@@ -174,7 +179,8 @@ class _Before:
         if connections[using].vendor != "postgresql":
             return rows
         keys = [pk for page in self.pages() for pk, _values in page]
-        return rows.filter(pk__in=keys)
+        # Past the host's own ``filter``.
+        return models.QuerySet.filter(rows, pk__in=keys)
 
 
 def _plain(model: ModelClass, rows: Rows, using: str) -> Rows:
@@ -183,8 +189,7 @@ def _plain(model: ModelClass, rows: Rows, using: str) -> Rows:
     query = rows.query
     joined = len(query.alias_map) > 1 or query.annotations or query.extra
     if joined or query.distinct or query.group_by or rows.model._meta.concrete_model is not model:
-        keys = rows.order_by().values("pk")
-        return models.QuerySet(model, using=using).filter(pk__in=keys)
+        return models.QuerySet(model, using=using).filter(pk__in=keys_of(rows))
     plain: Any = models.QuerySet(model, query=query.chain(), using=using)
     plain.query.clear_deferred_loading()
     plain.query.select_related = False
@@ -201,9 +206,11 @@ def _record_update(
         around = surroundings()
         with Names(subject.model, using) as names:
             for pk, previous in page:
+                forget(subject.model, pk)
                 instance = after.get(pk)
                 if instance is None:
-                    # Its key was changed, or a trigger took it away.
+                    # Its key was changed, or a trigger took it away: what it is now is not known.
+                    drafts.append(_keyless(subject, written, pk, previous, around))
                     continue
                 current = subject.snapshot(instance.__dict__)
                 changed = changed_fields(written, previous, current)
@@ -220,6 +227,23 @@ def _record_update(
                         )
                     )
         write(drafts, using)
+
+
+def _keyless(
+    subject: Subject,
+    written: Sequence[AnyField],
+    pk: Any,
+    previous: Values,
+    around: Surroundings,
+) -> Draft:
+    return subject.draft(
+        Action.UPDATE.value,
+        pk,
+        f"{subject.model._meta.object_name} object ({pk})",
+        previous=previous,
+        metadata={"changed_fields": [one.name for one in written], "incomplete": "key"},
+        around=around,
+    )
 
 
 @harmless
@@ -251,7 +275,7 @@ def _record_create(subject: Subject, made: Sequence[models.Model], using: str) -
                 Action.CREATE.value,
                 instance.pk,
                 names.of(instance),
-                current=subject.snapshot(stored.get(instance.pk, instance).__dict__),
+                current=subject.snapshot(stored.get(key_of(instance), instance).__dict__),
                 around=around,
             )
             for instance in known

@@ -11,11 +11,12 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from decimal import Decimal
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 from weakref import WeakValueDictionary
 
-from django.db import DatabaseError, models, router
+from django.db import DatabaseError, connections, models, router
 
 from auditwebhooks.conf import conf
 from auditwebhooks.context import current
@@ -41,6 +42,8 @@ class PendingChange:
     subject: Subject
     # As ``Subject.snapshot`` gives it; None: there is no row yet.
     before: Mapping[str, Any] | None = field(repr=False)
+    # Its row was read together with others, and its event waits for theirs.
+    is_batched: bool = False
 
 
 def harmless(function: Callable[P, T | None]) -> Callable[P, T | None]:
@@ -67,12 +70,16 @@ def is_recording() -> bool:
 
 
 @harmless
-def before_save(instance: models.Model, using: str) -> PendingChange | None:
-    """How the row stands, read under the lock that the write takes anyway. None: not audited."""
+def before_save(
+    instance: models.Model, using: str, *, is_update: bool = False
+) -> PendingChange | None:
+    """How the row stands, read under the lock that the write takes anyway. None: not audited.
+    ``is_update``: Django was told not to INSERT."""
     subject = subject_of(type(instance))
     if subject is None or not is_recording():
         return None
-    before = None if _is_surely_new(instance) else _stored(subject, instance.pk, using)
+    is_new = not is_update and _is_surely_new(instance)
+    before = None if is_new else _stored(subject, instance.pk, using)
     return PendingChange(subject=subject, before=before)
 
 
@@ -113,8 +120,10 @@ def before_delete(instance: models.Model, using: str) -> PendingChange | None:
     if subject is None or not is_recording() or not subject.records(Action.DELETE):
         return None
     batch = _batch.get()
-    before = batch.stored.pop((subject.model, instance.pk), None) if batch else None
-    before = before or _stored(subject, instance.pk, using)
+    known = batch.stored.pop((subject.model, instance.pk), None) if batch else None
+    if known is not None:
+        return PendingChange(subject=subject, before=known, is_batched=True)
+    before = _stored(subject, instance.pk, using)
     return None if before is None else PendingChange(subject=subject, before=before)
 
 
@@ -130,6 +139,13 @@ class Batch:
 _batch: ContextVar[Batch | None] = ContextVar("auditwebhooks_batch", default=None)
 
 
+def forget(model: ModelClass, pk: Any) -> None:
+    """A receiver of the host's wrote the row: what was read of it before is true no more."""
+    batch = _batch.get()
+    if batch is not None:
+        batch.stored.pop((model, pk), None)
+
+
 @contextmanager
 def batched(batch: Batch) -> Iterator[None]:
     token = _batch.set(batch)
@@ -143,9 +159,14 @@ class Deletion:
     """One row on its way out. A multi-table child sends signals for itself and its parents; the
     most derived audited class speaks for the row."""
 
-    def __init__(self, sender: ModelClass, change: PendingChange) -> None:
+    def __init__(self, sender: ModelClass, change: PendingChange, using: str) -> None:
         self.sender = sender
         self.change = change
+        # The transaction of the delete: when it has ended, whatever way, the row goes no more.
+        self._block = connections[using].atomic_blocks[-1]
+
+    def is_under_way(self, using: str) -> bool:
+        return any(block is self._block for block in connections[using].atomic_blocks)
 
 
 # (table at the top of the inheritance, its key, database) -> who speaks for the row. The
@@ -157,17 +178,18 @@ def announce(
     sender: ModelClass, instance: models.Model, change: PendingChange, using: str
 ) -> Deletion:
     """A row is about to go; keep what is returned until it has gone."""
-    deletion = Deletion(sender, change)
+    deletion = Deletion(sender, change, using)
     row = _row(type(instance), instance.pk, using)
     speaker = _deletions.get(row)
-    if speaker is None or issubclass(sender, speaker.sender):
+    if speaker is None or not speaker.is_under_way(using) or issubclass(sender, speaker.sender):
         _deletions[row] = deletion
     return deletion
 
 
 def is_going(model: ModelClass, pk: Any, using: str) -> bool:
     """Whether the row is being deleted: what it loses meanwhile is no change of its own."""
-    return _row(model, pk, using) in _deletions
+    deletion = _deletions.get(_row(model, pk, using))
+    return deletion is not None and deletion.is_under_way(using)
 
 
 def _row(model: ModelClass, pk: Any, using: str) -> tuple[ModelClass, Any, str]:
@@ -176,7 +198,7 @@ def _row(model: ModelClass, pk: Any, using: str) -> tuple[ModelClass, Any, str]:
     while top._meta.proxy or top._meta.parents:
         parents = top._meta.parents
         top = next(iter(parents)) if parents else top._meta.concrete_model or top
-    return top, pk, using
+    return top, top._meta.pk.to_python(pk), using
 
 
 @harmless
@@ -188,7 +210,8 @@ def after_delete(deletion: Deletion, instance: models.Model, using: str) -> None
     def tell() -> Draft:
         return subject.draft(Action.DELETE.value, instance.pk, name_of(instance), previous=before)
 
-    _write(tell, subject, Action.DELETE, instance, using)
+    batched_too = deletion.change.is_batched
+    _write(tell, subject, Action.DELETE, instance, using, is_batched=batched_too)
 
 
 def record(
@@ -234,6 +257,8 @@ def _write(
     action: Action,
     instance: models.Model,
     using: str,
+    *,
+    is_batched: bool = False,
 ) -> None:
     """Write what ``tell`` gives. Where that fails the event says what is known all the same."""
     try:
@@ -253,14 +278,11 @@ def _write(
     if drafted is None:
         return
     batch = _batch.get()
-    if batch is None:
-        write([drafted], using)
-    elif action == Action.DELETE:
+    if batch is not None and is_batched:
         batch.drafts.append(drafted)
-    else:
-        # A receiver of the host's saved it: what was read before is true no more.
-        batch.stored.pop((subject.model, instance.pk), None)
-        write([drafted], using)
+        return
+    forget(subject.model, instance.pk)
+    write([drafted], using)
 
 
 def _is_surely_new(instance: models.Model) -> bool:
@@ -287,7 +309,9 @@ def _after_save(
     before = change.before or {}
     written = []
     for one in change.subject.fields:
-        not_written = update_fields is not None and one.name not in update_fields
+        not_written = update_fields is not None and not {one.name, one.attname} & set(
+            update_fields
+        )
         if not (not_written or one.attname not in values) or one.name not in before:
             written.append(one)
     if any(only_the_database_knows(one, values) for one in written):
@@ -300,4 +324,15 @@ def only_the_database_knows(one: AnyField, values: Mapping[str, Any]) -> bool:
         one.generated
         or one.attname not in values
         or hasattr(values[one.attname], "resolve_expression")
+        or (isinstance(one, models.DecimalField) and _is_rounded(one, values[one.attname]))
     )
+
+
+def _is_rounded(one: Any, value: Any) -> bool:
+    """Databases round a decimal with too many places in different ways."""
+    if value is None:
+        return False
+    if not isinstance(value, Decimal):
+        return True
+    exponent = value.as_tuple().exponent
+    return isinstance(exponent, int) and exponent < -(one.decimal_places or 0)

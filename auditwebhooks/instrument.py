@@ -111,7 +111,8 @@ def _in_transaction(original: Callable[..., None]) -> Callable[..., None]:
         if _is_raw(args, kwargs) or not capture.is_recording():
             return original(self, *args, **kwargs)
         using = _database(self, kwargs.get("using"))
-        with in_transaction(using), changes.saving(self):
+        is_update = bool(kwargs.get("force_update") or kwargs.get("update_fields"))
+        with in_transaction(using), changes.saving(self, is_update=is_update):
             return original(self, *args, **kwargs)
 
     return save_base

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -27,6 +28,7 @@ from auditwebhooks.rows import (
     database_of,
     in_transaction,
     instances,
+    keys_of,
     locked,
     pages,
     take_write_lock,
@@ -64,7 +66,7 @@ _relations: dict[ModelClass, list[Relation]] = defaultdict(list)
 
 def watch(owner: ModelClass) -> Iterator[ModelClass]:
     """Have the members of the model's own fields recorded; gives the models in between."""
-    for one in owner._meta.local_many_to_many:
+    for one in owner._meta.many_to_many:
         through: Any = one.remote_field.through
         relation = Relation(
             owner=owner,
@@ -88,6 +90,10 @@ def _is_recorded(relation: Relation) -> bool:
     subject = relation.subject
     if subject is None or not subject.records(Action.UPDATE):
         return False
+    declared = relation.field.model
+    if declared is not relation.owner and registry.audited_as(declared) is not None:
+        # A field of an audited parent is told as the parent's.
+        return False
     wanted = subject.options.m2m
     return wanted is None or relation.field.name in wanted
 
@@ -97,10 +103,19 @@ def create(
     rows: Rows,
     objects: Iterable[models.Model],
     execute: Callable[[list[models.Model]], T],
+    *,
+    may_conflict: bool,
 ) -> T:
-    """``bulk_create`` of rows in between."""
+    """``bulk_create`` of rows in between. ``may_conflict``: some may not be inserted."""
     made = list(objects)
     using = database_of(rows)
+    if may_conflict and not rows.model._meta.auto_created:
+        # Between the host's own constraints nobody knows what was inserted.
+        def keys_of(relation: Relation) -> set[Any]:
+            return {one.__dict__.get(relation.source.attname) for one in made} - {None}
+
+        with changing(relations, keys_of, using):
+            return execute(made)
     with in_transaction(using):
         before = [Before.of_objects(one, made, using) for one in relations]
         result = execute(made)
@@ -111,13 +126,23 @@ def create(
 
 def delete(relations: Collection[Relation], rows: Rows, using: str, execute: Callable[[], T]) -> T:
     """A DELETE of rows in between."""
+    if _is_told.get():
+        return execute()
     relations = [one for one in relations if not _go_with_their_owners(one, rows, using)]
     with in_transaction(using):
         before = [Before.of_rows(one, rows, using) for one in relations]
-        result = execute()
+        token = _is_told.set(True)
+        try:
+            result = execute()
+        finally:
+            _is_told.reset(token)
         for one in filter(None, before):
             one.record_left()
     return result
+
+
+# Inside of ``delete()``, which may end in ``_raw_delete``.
+_is_told: ContextVar[bool] = ContextVar("auditwebhooks_members_told", default=False)
 
 
 def _go_with_their_owners(relation: Relation, rows: Rows, using: str) -> bool:
@@ -158,8 +183,12 @@ def update(
     using = database_of(rows)
 
     def keys_of(relation: Relation) -> set[Any]:
-        keys = set(rows.order_by().values_list(relation.source.attname, flat=True))
+        stored = locked(rows.using(using).order_by(), using)
+        keys = set(stored.values_list(relation.source.attname, flat=True))
         new = values.get(relation.source.name, values.get(relation.source.attname))
+        if hasattr(new, "resolve_expression"):
+            # Which owner it names, only the database knows.
+            return keys
         return keys | {getattr(new, relation.source.target_field.attname, new)} - {None}
 
     with changing(relations, keys_of, using):
@@ -208,9 +237,9 @@ class Before:
     @classmethod
     @harmless
     def of_rows(cls, relation: Relation, rows: Rows, using: str) -> Before | None:
-        plain = rows.order_by()
-        going = Case(When(pk__in=plain.values("pk"), then=Value(True)), default=Value(False))
-        return cls._read(relation, plain.values(relation.source.attname), using, going)
+        keys = keys_of(rows)
+        going = Case(When(pk__in=keys, then=Value(True)), default=Value(False))
+        return cls._read(relation, keys.values(relation.source.attname), using, going)
 
     @classmethod
     def _read(cls, relation: Relation, keys: Any, using: str, going: Any) -> Before | None:

@@ -4,11 +4,12 @@ its transaction."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cache
 from itertools import islice
 from typing import Any, TypeVar
+from weakref import WeakSet
 
 from django.db import connections, models, router, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -100,7 +101,8 @@ def take_write_lock(connection: BaseDatabaseWrapper, model: type[models.Model]) 
     if getattr(connection, "transaction_mode", None) in ("IMMEDIATE", "EXCLUSIVE"):
         return
     quote = connection.ops.quote_name
-    column = quote(str(model._meta.local_concrete_fields[0].column))
+    written = next(one for one in model._meta.local_concrete_fields if not one.generated)
+    column = quote(str(written.column))
     with connection.cursor() as cursor:
         table = quote(model._meta.db_table)
         cursor.execute(f"UPDATE {table} SET {column} = {column} WHERE 0")  # noqa: S608
@@ -111,12 +113,36 @@ def database_of(rows: Rows) -> str:
 
 
 def in_transaction(using: str) -> AbstractContextManager[Any]:
-    """Inside a transaction of the host nothing is opened: an error that the host catches must
-    not mark more for rollback than without us."""
+    """A transaction of our own in autocommit.
+
+    Inside a transaction of the host nothing is opened: an error that the host catches must not
+    mark more for rollback than without us. Inside one of ours a receiver's write gets a
+    savepoint: without us it would stand alone, and its error would concern nothing else.
+    """
     connection = connections[using]
-    if connection.in_atomic_block or not connection.get_autocommit():
-        return nullcontext()
-    return transaction.atomic(using=using)
+    if connection.in_atomic_block:
+        innermost = connection.atomic_blocks[-1]
+        return transaction.atomic(using=using) if innermost in _own else nullcontext()
+    return _transaction(connection) if connection.get_autocommit() else nullcontext()
+
+
+# Transactions of our own; while one lasts its connection holds it.
+_own: WeakSet[Any] = WeakSet()
+
+
+@contextmanager
+def _transaction(connection: BaseDatabaseWrapper) -> Iterator[None]:
+    block = transaction.atomic(using=connection.alias)
+    with block:
+        _own.add(block)
+        yield
+        if connection.needs_rollback:
+            # It would be rolled back without a word.
+            raise transaction.TransactionManagementError(
+                "A signal receiver caught a database error while an audited object was written. "
+                "Change and event share a transaction, which is lost: have the receiver do its "
+                "own writes inside transaction.atomic()."
+            )
 
 
 def keyset(
@@ -130,6 +156,19 @@ def keyset(
         if len(page) < size:
             return
         page = list(ordered.filter(pk__gt=page[-1][0])[:size])
+
+
+def keys_of(rows: Rows) -> Rows:
+    """The rows' keys as a subquery; locks that the host asked for have no place in one."""
+    keys = rows.order_by().values("pk")
+    keys.query.select_for_update = False
+    keys.query.select_for_update_of = ()
+    return keys
+
+
+def key_of(instance: models.Model) -> Any:
+    """The key as the database gives it: a host may have set it as text."""
+    return instance._meta.pk.to_python(instance.pk)
 
 
 def pages(items: Iterable[T], size: int) -> Iterator[list[T]]:

@@ -29,14 +29,23 @@ def connect(sender: ModelClass, options: Options) -> None:
         post_delete.connect(_after_delete, sender, dispatch_uid=f"auditwebhooks.{label}")
 
 
+class _Saves(list[Any]):
+    """The changes that wait for their post_save, the innermost save's last."""
+
+    is_update = False
+
+
 @contextmanager
-def saving(instance: models.Model) -> Iterator[None]:
-    """Room for the changes of one save; what a failed save left behind is forgotten."""
-    waiting = instance.__dict__.setdefault(_SAVES, [])
-    depth = len(waiting)
+def saving(instance: models.Model, *, is_update: bool) -> Iterator[None]:
+    """Room for the changes of one save; what a failed save left behind is forgotten.
+    ``is_update``: Django was told not to INSERT."""
+    waiting = instance.__dict__.setdefault(_SAVES, _Saves())
+    depth, outer = len(waiting), waiting.is_update
+    waiting.is_update = is_update
     try:
         yield
     finally:
+        waiting.is_update = outer
         del waiting[depth:]
         if not waiting:
             instance.__dict__.pop(_SAVES, None)
@@ -48,7 +57,7 @@ def _before_save(
     waiting = instance.__dict__.get(_SAVES)
     if raw or waiting is None:
         return
-    waiting.append(capture.before_save(instance, using))
+    waiting.append(capture.before_save(instance, using, is_update=waiting.is_update))
 
 
 def _after_save(

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 from weakref import WeakValueDictionary
 
-from django.db import models
+from django.db import connections, models
 from django.db.models.signals import post_delete, pre_delete
 
 from auditwebhooks import members
@@ -20,6 +20,13 @@ class _Change:
     def __init__(self, before: members.Before) -> None:
         self.before = before
         self.is_told = False
+        self._block = connections[before.using].atomic_blocks[-1]
+
+    @property
+    def is_under_way(self) -> bool:
+        """Until it is told, in the transaction of its delete: another thread has its own."""
+        blocks = connections[self.before.using].atomic_blocks
+        return not self.is_told and any(block is self._block for block in blocks)
 
 
 # (model in between, field's place, owner's key, database); the instances keep them alive.
@@ -38,7 +45,7 @@ def _before_delete(sender: ModelClass, instance: models.Model, using: str, **kwa
         owner = instance.__dict__.get(relation.source.attname)
         key = (sender, place, owner, using)
         change = _changes.get(key)
-        if change is None or change.is_told:
+        if change is None or not change.is_under_way:
             before = members.Before.of_keys(relation, {owner}, using)
             if before is None:
                 continue
