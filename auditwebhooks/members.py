@@ -111,10 +111,10 @@ def create(
     using = database_of(rows)
     if may_conflict and not rows.model._meta.auto_created:
         # Between the host's own constraints nobody knows what was inserted.
-        def keys_of(relation: Relation) -> set[Any]:
+        def owners_of(relation: Relation) -> set[Any]:
             return {one.__dict__.get(relation.source.attname) for one in made} - {None}
 
-        with changing(relations, keys_of, using):
+        with changing(relations, owners_of, using):
             return execute(made)
     with in_transaction(using):
         before = [Before.of_objects(one, made, using) for one in relations]
@@ -162,12 +162,12 @@ def _go_with_their_owners(relation: Relation, rows: Rows, using: str) -> bool:
 
 @contextmanager
 def changing(
-    relations: Collection[Relation], keys_of: Callable[[Relation], Collection[Any]], using: str
+    relations: Collection[Relation], owners_of: Callable[[Relation], Collection[Any]], using: str
 ) -> Iterator[None]:
-    """Any other write: the members are read anew after it. ``keys_of``: the keys of the owners
+    """Any other write: the members are read anew after it. ``owners_of``: the keys of the owners
     that the rows belong to now and will belong to."""
     with in_transaction(using):
-        before = [Before.of_keys(one, keys_of(one), using) for one in relations]
+        before = [Before.of_keys(one, owners_of(one), using) for one in relations]
         yield
         for one in filter(None, before):
             one.record_now()
@@ -182,7 +182,7 @@ def update(
     """``update()`` of rows in between."""
     using = database_of(rows)
 
-    def keys_of(relation: Relation) -> set[Any]:
+    def owners_of(relation: Relation) -> set[Any]:
         stored = locked(rows.using(using).order_by(), using)
         keys = set(stored.values_list(relation.source.attname, flat=True))
         new = values.get(relation.source.name, values.get(relation.source.attname))
@@ -191,7 +191,7 @@ def update(
             return keys
         return keys | {getattr(new, relation.source.target_field.attname, new)} - {None}
 
-    with changing(relations, keys_of, using):
+    with changing(relations, owners_of, using):
         return execute()
 
 
@@ -200,13 +200,13 @@ def writing(instance: models.Model, using: str) -> Iterator[None]:
     """Around the save or the delete of one row in between."""
     relations = relations_of(type(instance))
 
-    def keys_of(relation: Relation) -> set[Any]:
+    def owners_of(relation: Relation) -> set[Any]:
         attname = relation.source.attname
         stored: Any = models.QuerySet(relation.source.model, using=using)
         keys = set(stored.filter(pk=instance.pk).values_list(attname, flat=True))
         return keys | {instance.__dict__.get(attname)} - {None}
 
-    with changing(relations, keys_of, using) if relations else nullcontext():
+    with changing(relations, owners_of, using) if relations else nullcontext():
         yield
 
 
