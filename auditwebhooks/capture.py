@@ -330,7 +330,7 @@ def only_the_database_knows(one: AnyField, values: Mapping[str, Any]) -> bool:
 
 def _is_rounded(one: Any, value: Any) -> bool:
     """Databases round a decimal with too many places in different ways."""
-    if value is None:
+    if value is None or isinstance(value, int):
         return False
     if not isinstance(value, Decimal):
         return True

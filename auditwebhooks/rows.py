@@ -11,6 +11,7 @@ from itertools import islice
 from typing import Any, TypeVar
 from weakref import WeakSet
 
+from django.conf import settings
 from django.db import connections, models, router, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.base import ModelState
@@ -31,7 +32,7 @@ def read_row(
     if isinstance(model._meta.pk, models.CompositePrimaryKey):
         rows: models.QuerySet[Any] = models.QuerySet(model, using=using).filter(pk=pk)
         return next(iter(locked(rows, using).values(*attnames)), None)
-    return _select(model, attnames, using).run(pk, connection)
+    return _select(model, attnames, using, settings.USE_TZ).run(pk, connection)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +59,10 @@ class _Select:
 
 
 @cache
-def _select(model: type[models.Model], attnames: tuple[str, ...], using: str) -> _Select:
+def _select(
+    model: type[models.Model], attnames: tuple[str, ...], using: str, use_tz: bool
+) -> _Select:
+    """``use_tz``: the converters depend on it."""
     rows: models.QuerySet[Any] = models.QuerySet(model, using=using).filter(pk=_AnyKey())
     compiler = locked(rows, using).values_list(*attnames).query.get_compiler(using)
     sql, _params = compiler.as_sql()

@@ -164,6 +164,23 @@ def test_the_payload_has_no_other_keys(article: Article) -> None:
     ]
 
 
+def test_a_write_costs_few_statements(article: Article) -> None:
+    """A create one more than without us, an update, a delete and a change of nothing the SELECT
+    of the old row besides; on SQLite becoming the writer is one of its own."""
+    lock = connection.vendor == "sqlite"
+
+    def statements(write: Any) -> int:
+        with CaptureQueriesContext(connection) as queries:
+            write()
+        return len(queries)
+
+    assert statements(lambda: Article.objects.create(title="new")) == 1 + 1
+    assert statements(article.save) == 1 + 1 + lock
+    article.title = "changed"
+    assert statements(article.save) == 1 + 2 + lock
+    assert statements(article.delete) == 2 + 2 + lock
+
+
 def test_a_save_that_changes_nothing_records_nothing(article: Article) -> None:
     article.save()
 
