@@ -53,6 +53,12 @@ def test_the_beginning_of_a_secret_at_a_cut_goes_too():
     assert scrub("you sent sec", is_cut=True) == "you sent sec"
 
 
+def test_the_longest_beginning_at_a_cut_goes():
+    """A short beginning of one secret must not leave the rest of another's standing."""
+    scrub = Scrubber(["tokn-and-much-longer-than-the-other", "secret-tokn-x"])
+    assert scrub("you sent secret-tokn", is_cut=True) == "you sent ***"
+
+
 @given(
     secrets=st.lists(st.text(min_size=SHORTEST, max_size=20), max_size=3),
     parts=st.lists(st.text(max_size=10), min_size=1, max_size=4),

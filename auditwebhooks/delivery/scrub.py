@@ -35,11 +35,14 @@ class Scrubber:
         return self._without_beginning(text) if is_cut else text
 
     def _without_beginning(self, text: str) -> str:
-        for spelling in self._spelled:
-            for length in range(min(len(spelling), len(text)), SHORTEST - 1, -1):
-                if text.endswith(spelling[:length]):
-                    return text[:-length] + MASK
-        return text
+        longest = max((_overlap(text, spelling) for spelling in self._spelled), default=0)
+        return text[:-longest] + MASK if longest else text
+
+
+def _overlap(text: str, spelling: str) -> int:
+    """How many characters at the end of the text begin the spelling; 0 for too few to tell."""
+    lengths = range(min(len(spelling), len(text)), SHORTEST - 1, -1)
+    return next((length for length in lengths if text.endswith(spelling[:length])), 0)
 
 
 def _spellings(secret: str) -> Iterator[str]:
