@@ -50,7 +50,7 @@ PAGE = 1000
 
 def update(rows: Rows, values: Mapping[str, Any], execute: Callable[[Rows], int]) -> int:
     """``rows.update(**values)``, recorded. ``execute`` updates the rows that it is given."""
-    subject = recorded_as(rows, Action.UPDATE)
+    subject = _recorded_as(rows, Action.UPDATE)
     written = _written(subject, values) if subject else ()
     if subject is None or not written or rows.query.is_sliced or rows.query.combinator:
         # Nothing to record, or Django refuses.
@@ -70,7 +70,7 @@ def update(rows: Rows, values: Mapping[str, Any], execute: Callable[[Rows], int]
 def delete_each(rows: Rows, execute: Callable[[], T]) -> T:
     """``rows.delete()``, which deletes them one by one with signals: they are read together
     before it, and their events are written together after it."""
-    subject = recorded_as(rows, Action.DELETE)
+    subject = _recorded_as(rows, Action.DELETE)
     if subject is None or rows.query.is_sliced or rows.query.combinator or rows.query.distinct:
         return execute()
     using = database_of(rows)
@@ -101,7 +101,7 @@ def _write_pages(drafts: Sequence[Draft], using: str) -> None:
 
 def delete(rows: Rows, using: str, execute: Callable[[], T]) -> T:
     """A DELETE of these rows in one statement, without signals, recorded."""
-    subject = recorded_as(rows, Action.DELETE)
+    subject = _recorded_as(rows, Action.DELETE)
     if subject is None:
         return execute()
     with in_transaction(using):
@@ -117,7 +117,7 @@ def create(
 ) -> list[Any]:
     """``rows.bulk_create(objects)`` without conflicts, recorded."""
     made = list(objects)
-    subject = recorded_as(rows, Action.CREATE)
+    subject = _recorded_as(rows, Action.CREATE)
     if subject is None or not made:
         return execute(made)
     using = database_of(rows)
@@ -128,7 +128,7 @@ def create(
     return result
 
 
-def recorded_as(rows: Rows, action: Action) -> Subject | None:
+def _recorded_as(rows: Rows, action: Action) -> Subject | None:
     subject = subject_of(rows.model) if is_recording() else None
     return subject if subject is not None and subject.records(action) else None
 

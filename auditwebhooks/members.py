@@ -34,7 +34,7 @@ from auditwebhooks.rows import (
     take_write_lock,
 )
 from auditwebhooks.snapshot import to_json
-from auditwebhooks.subject import Subject, describe, subject_of, write
+from auditwebhooks.subject import Subject, subject_of, write
 
 T = TypeVar("T")
 
@@ -57,8 +57,7 @@ class Relation:
 
     @property
     def subject(self) -> Subject | None:
-        options = registry.audited_as(self.owner)
-        return None if options is None else describe(*options)
+        return subject_of(self.owner)
 
 
 _relations: dict[ModelClass, list[Relation]] = defaultdict(list)

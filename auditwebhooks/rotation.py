@@ -11,7 +11,7 @@ from auditwebhooks.context import paused
 from auditwebhooks.enums import PauseReason
 from auditwebhooks.exceptions import EncryptionError
 from auditwebhooks.models import Webhook, WebhookHealth
-from auditwebhooks.rows import take_write_lock
+from auditwebhooks.rows import locked, take_write_lock
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,10 +41,7 @@ def _rotate(pk: uuid.UUID, using: str) -> None:
     # The configuration stays as it is, so this is no change of it.
     with paused(), transaction.atomic(using=using):
         take_write_lock(connections[using], Webhook)
-        rows = Webhook.objects.using(using).filter(pk=pk)
-        if connections[using].features.has_select_for_update:
-            rows = rows.select_for_update()
-        for webhook in rows:
+        for webhook in locked(Webhook.objects.using(using).filter(pk=pk), using):
             # Not ``save()``, which would be a new configuration.
             Webhook.objects.using(using).filter(pk=pk).update(**webhook.rotated_secrets())
             # What waited because a key was missing need not wait for a look once an hour.

@@ -12,7 +12,7 @@ from auditwebhooks.delivery import health
 from auditwebhooks.delivery.reschedule import Finished, settle
 from auditwebhooks.enums import Status
 from auditwebhooks.models import Invocation
-from auditwebhooks.rows import take_write_lock
+from auditwebhooks.rows import locked, take_write_lock
 from auditwebhooks.signals import invocation_finished
 
 _STORED = (
@@ -71,11 +71,7 @@ def _owned(finished: Sequence[Finished], token: str, using: str) -> list[Finishe
     rows = Invocation.objects.using(using).filter(
         pk__in=ids, claim_token=token, status=Status.SENDING
     )
-    if connections[using].features.has_select_for_update:
-        rows = rows.select_for_update(
-            no_key=connections[using].features.has_select_for_no_key_update
-        )
-    webhooks = dict(rows.order_by("pk").values_list("pk", "webhook_id"))
+    webhooks = dict(locked(rows, using).order_by("pk").values_list("pk", "webhook_id"))
     owned = [one for one in finished if one.invocation.pk in webhooks]
     for one in owned:
         one.invocation.webhook_id = webhooks[one.invocation.pk]
