@@ -30,6 +30,7 @@ from auditwebhooks.rows import (
     Rows,
     database_of,
     in_transaction,
+    key_list,
     key_of,
     keys_of,
     keyset,
@@ -178,9 +179,9 @@ class _Before:
         since, it would be changed and not be recorded; elsewhere the locks keep it out."""
         if connections[using].vendor != "postgresql":
             return rows
-        keys = [pk for page in self.pages() for pk, _values in page]
+        keys = (pk for page in self.pages() for pk, _values in page)
         # Past the host's own ``filter``.
-        return models.QuerySet.filter(rows, pk__in=keys)
+        return models.QuerySet.filter(rows, pk__in=key_list(self.model, keys, using))
 
 
 def _plain(model: ModelClass, rows: Rows, using: str) -> Rows:

@@ -174,6 +174,14 @@ def test_pages(articles: list[Article], page_of_two: None) -> None:
     assert len({one["event_id"] for one in events()}) == 3
 
 
+def test_rows_with_keys_of_their_own_kind_are_told() -> None:
+    """On PostgreSQL the keys of the locked rows travel as one array of their type."""
+    with auditwebhooks.paused():
+        drafts = Draft.objects.bulk_create([Draft(text="a"), Draft(text="b")])
+    assert Draft.objects.update(text="c") == 2
+    assert {one["data"]["target_id"] for one in events()} == {str(one.pk) for one in drafts}
+
+
 def test_a_proxy_and_a_child_are_told_as_what_is_audited(articles: list[Article]) -> None:
     with auditwebhooks.paused():
         Cafe.objects.create(name="Corner", seats=4)
