@@ -269,23 +269,28 @@ def _record_create(subject: Subject, made: Sequence[models.Model], using: str) -
     known = [instance for instance in made if instance.pk is not None]
     unsure = [instance.pk for instance in known if _must_be_read(subject, instance)]
     stored = read_whole(subject.model, unsure, using)
-    around = surroundings()
     with Names(subject.model, using) as names:
-        drafts = [
-            subject.draft(
-                Action.CREATE.value,
+        # What calls code of the host's comes first.
+        told = [
+            (
                 instance.pk,
                 names.of(instance),
-                current=subject.snapshot(stored.get(key_of(instance), instance).__dict__),
-                around=around,
+                subject.snapshot(stored.get(key_of(instance), instance).__dict__),
             )
             for instance in known
         ]
+    around = surroundings()
+    write(
+        (
+            subject.draft(Action.CREATE.value, pk, name, current=current, around=around)
+            for pk, name, current in told
+        ),
+        using,
+    )
     if len(known) < len(made):
         # The database tells no keys of the rows that it made.
         rows = {"rows": len(made) - len(known)}
-        drafts.append(subject.draft(Action.CREATE.value, None, "", metadata=rows))
-    write(drafts, using)
+        write([subject.draft(Action.CREATE.value, None, "", metadata=rows)], using)
 
 
 def _must_be_read(subject: Subject, instance: models.Model) -> bool:

@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
+from itertools import chain, islice
 from typing import Any, TypeVar
 
 from django.conf import settings
@@ -19,11 +21,12 @@ from auditwebhooks import wake
 from auditwebhooks.conf import conf
 from auditwebhooks.context import Actor, actor_of, current, metadata_of, source_of
 from auditwebhooks.enums import ActorType, Source
+from auditwebhooks.masking import mask_tree
 from auditwebhooks.models import Event
 from auditwebhooks.models.event import COLUMN_LENGTH
 from auditwebhooks.payload import JSONObject, Payload, new_event_id, time_text
 from auditwebhooks.signals import event_recorded
-from auditwebhooks.snapshot import masked, plain
+from auditwebhooks.snapshot import plain
 from auditwebhooks.storable import storable
 
 logger = logging.getLogger(__name__)
@@ -127,7 +130,8 @@ def draft(
 
 
 def _tidy(metadata: Mapping[str, Any]) -> JSONObject:
-    return masked(plain(metadata))
+    tidy: JSONObject = mask_tree(plain(metadata))
+    return tidy
 
 
 def _moment(nanoseconds: int) -> datetime:
@@ -145,55 +149,65 @@ def insert(drafted: Draft, using: str) -> Event:
     return event
 
 
-def insert_all(drafts: Sequence[Draft], using: str) -> None:
-    """Write events, and ring once when their transaction commits."""
-    if not drafts:
-        return
+def insert_all(drafts: Iterable[Draft], using: str) -> None:
+    """Write events, and ring once when their transaction commits.
+
+    The last of ``drafts`` may be made while the database stores the first: making one must not
+    query, and must not fail.
+    """
     if event_recorded.has_listeners(Event):
         # They are told of rows with their keys.
         for drafted in drafts:
             insert(drafted, using)
-        return
-    _insert_rows([_row(drafted, connections[using]) for drafted in drafts], using)
-    wake.ring_after_commit(using)
-
-
-_COLUMNS: dict[str, str] = {
-    one.attname: str(one.column) for one in Event._meta.concrete_fields if not one.primary_key
-}
+    elif _insert_rows(drafts, using):
+        wake.ring_after_commit(using)
 
 
 def _row(drafted: Draft, connection: BaseDatabaseWrapper) -> tuple[Any, ...]:
     """The columns' values as the database driver takes them."""
     values = _values(drafted)
-    adapt = connection.ops.adapt_datetimefield_value
-    for name in ("created_at", "fanned_out_at"):
-        values[name] = values[name] and adapt(values[name])
-    return tuple([values[name] for name in _COLUMNS])
+    created_at = connection.ops.adapt_datetimefield_value(values["created_at"])
+    values["created_at"] = created_at
+    values["fanned_out_at"] = values["fanned_out_at"] and created_at
+    return tuple(values.values())
 
 
-def _insert_rows(rows: Sequence[tuple[Any, ...]], using: str) -> None:
-    """One statement for all of them; Django's ``bulk_create`` makes one for each 71 on SQLite."""
+def _insert_rows(drafts: Iterable[Draft], using: str) -> bool:
+    """One statement for all of them; Django's ``bulk_create`` makes one for each 71 on SQLite.
+    False: there were none."""
     connection = connections[using]
-    quote = connection.ops.quote_name
-    table, names = quote(Event._meta.db_table), ", ".join(map(quote, _COLUMNS.values()))
+    insert, copy_in = _statements(using)
+    rows = (_row(drafted, connection) for drafted in drafts)
+    first = list(islice(rows, 2))
+    if not first:
+        return False
     with connection.cursor() as cursor:
-        if len(rows) > 1 and hasattr(cursor, "copy"):
+        if len(first) == 1:
+            cursor.execute(insert, first[0])
+        elif hasattr(cursor, "copy"):
             # psycopg 3: a tenth of the time of an INSERT.
-            with cursor.copy(f"COPY {table} ({names}) FROM STDIN") as copy:
-                for row in rows:
+            with cursor.copy(copy_in) as copy:
+                for row in chain(first, rows):
                     copy.write_row(row)
-            return
-        marks = ", ".join(["%s"] * len(_COLUMNS))
-        statement = f"INSERT INTO {table} ({names}) VALUES ({marks})"  # noqa: S608 - own names
-        if len(rows) == 1:
-            cursor.execute(statement, rows[0])
         else:
-            cursor.executemany(statement, rows)
+            cursor.executemany(insert, [*first, *rows])
+    return True
+
+
+@cache
+def _statements(using: str) -> tuple[str, str]:
+    """INSERT and COPY of the columns that ``_values`` gives, in its order."""
+    quote = connections[using].ops.quote_name
+    table = quote(Event._meta.db_table)
+    fields = [one for one in Event._meta.concrete_fields if not one.primary_key]
+    names = ", ".join(quote(str(one.column)) for one in fields)
+    marks = ", ".join(["%s"] * len(fields))
+    insert = f"INSERT INTO {table} ({names}) VALUES ({marks})"  # noqa: S608 - own names
+    return insert, f"COPY {table} ({names}) FROM STDIN"
 
 
 def _values(drafted: Draft) -> dict[str, Any]:
-    """Column of an event -> its value."""
+    """Column of an event -> its value, in the order of the model's fields."""
     payload = drafted.payload
     return {
         "event_id": payload.event_id,

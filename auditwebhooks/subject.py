@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,11 +14,14 @@ from auditwebhooks.enums import Action
 from auditwebhooks.models import Event
 from auditwebhooks.recording import Draft, Surroundings, Target, draft, insert_all
 from auditwebhooks.registry import ModelClass, Options, registry
-from auditwebhooks.snapshot import AnyField, masked, plain, snapshot
+from auditwebhooks.snapshot import AnyField, masked, plain, secret_names, snapshot
 
 logger = logging.getLogger(__name__)
 
 Values = Mapping[str, Any]
+
+# The word that ends an event type.
+_PAST = {one.value: one.past for one in Action}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +33,8 @@ class Subject:
     options: Options
     fields: tuple[AnyField, ...] = field(repr=False)
     attnames: tuple[str, ...] = field(repr=False)
+    # Names of the fields that are stored as ***.
+    secret: frozenset[str] = field(repr=False)
 
     def records(self, action: Action) -> bool:
         return action in self.options.actions
@@ -52,7 +57,7 @@ class Subject:
         around: Surroundings | None = None,
     ) -> Draft:
         """The event of one row's change; both objects as ``snapshot`` gave them."""
-        told = Action(action).past if action in Action.values else action
+        told = _PAST.get(action, action)
         return draft(
             action,
             event_type or f"{self.model._meta.label_lower}.{told}",
@@ -77,7 +82,7 @@ class Subject:
                 name: disguise[name](value) if name in disguise else value
                 for name, value in values.items()
             }
-        return masked(values, self.options.mask)
+        return masked(values, self.secret)
 
 
 def subject_of(model: ModelClass) -> Subject | None:
@@ -103,7 +108,8 @@ def describe(model: ModelClass, options: Options) -> Subject:
         and (options.fields is None or one.name in options.fields)
     )
     attnames = tuple(one.attname for one in fields)
-    return Subject(model=model, options=options, fields=fields, attnames=attnames)
+    secret = secret_names(fields, options.mask)
+    return Subject(model=model, options=options, fields=fields, attnames=attnames, secret=secret)
 
 
 def _key_text(pk: Any) -> str:
@@ -134,11 +140,12 @@ def nameless(instance: models.Model) -> str:
     return f"{instance._meta.object_name} object ({instance.pk})"
 
 
-def write(drafts: Sequence[Draft], using: str) -> None:
-    """Write events beside the change that was made on this database."""
+def write(drafts: Iterable[Draft], using: str) -> None:
+    """Write events beside the change that was made on this database, as ``insert_all`` does."""
     events_are_on = router.db_for_write(Event)
     if using == events_are_on:
         insert_all(drafts, using)
     else:
         # The weaker promise: the events follow the commit of the other database.
-        transaction.on_commit(lambda: insert_all(drafts, events_are_on), using=using, robust=True)
+        made = list(drafts)
+        transaction.on_commit(lambda: insert_all(made, events_are_on), using=using, robust=True)

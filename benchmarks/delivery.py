@@ -69,7 +69,8 @@ def start_django(
 ) -> None:
     """A migrated database of its own, and settings that may call the receiver."""
     port = int(url.rstrip("/").rpartition(":")[2])
-    name = str(folder / "db.sqlite3") if database == "sqlite" else "auditwebhooks_benchmark"
+    server = os.environ.get("DATABASE_NAME", "auditwebhooks_benchmark")
+    name = str(folder / "db.sqlite3") if database == "sqlite" else server
     os.environ.update(
         DJANGO_SETTINGS_MODULE="benchmarks.settings",
         DATABASE=database,

@@ -17,11 +17,18 @@ from django.core.files.base import ContentFile
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
 from django.utils.translation import gettext_lazy
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from auditwebhooks.encryption import ProtectedText, Secret
-from auditwebhooks.snapshot import changed_fields, masked, plain, snapshot, to_json
+from auditwebhooks.snapshot import (
+    changed_fields,
+    masked,
+    plain,
+    secret_names,
+    snapshot,
+    to_json,
+)
 from tests.testapp.models import Article, Everything
 
 UTC = dt.UTC
@@ -279,13 +286,13 @@ def test_value_that_a_field_cannot_read_stays_as_it_is():
 def test_secret_in_a_deep_document_is_masked(depth):
     """As deep as a database hands it out, and nothing of it may be lost by an error."""
     document = json.loads('{"password":"hunter2","a":' * depth + "1" + "}" * depth)
-    stored = masked({"data": everything("data", document)})
+    stored = masked({"data": everything("data", document)}, ())
     assert "hunter2" not in json.dumps(stored)
 
 
 def test_secret_beside_what_is_no_json_is_masked():
     document = {"password": "hunter2", "at": dt.date(2026, 1, 2)}
-    stored = masked({"data": everything("data", document)})
+    stored = masked({"data": everything("data", document)}, ())
     assert "hunter2" not in json.dumps(stored)
 
 
@@ -370,7 +377,8 @@ def test_masked_copy_hides_named_fields_and_what_looks_secret():
         "settings": {"token": "x", "iban": "y", "list": [{"password": "z"}]},
     }
     before = copy.deepcopy(values)
-    assert masked(values, {"iban"}) == {
+    fields = [models.TextField(name=name) for name in values]
+    assert masked(values, secret_names(fields, {"iban"})) == {
         "owner": "Ada",
         "iban": "***",
         "api_key": "***",
@@ -421,3 +429,42 @@ def test_plain_of_any_value_is_json_and_stable(value):
     assert json.loads(json.dumps(result, allow_nan=False)) == result
     assert plain(result) == result
     assert plain(copy.deepcopy(value)) == result
+
+
+def fields_of_django() -> list[models.Field[Any, Any]]:
+    """One of each kind that is read in a quick way, and some that are not."""
+    kinds: list[models.Field[Any, Any]] = [
+        models.BigAutoField(primary_key=True),
+        models.BooleanField(),
+        models.CharField(max_length=9),
+        models.DateField(),
+        models.DateTimeField(),
+        models.DecimalField(max_digits=8, decimal_places=2),
+        models.DecimalField(max_digits=8, decimal_places=0),
+        models.DecimalField(max_digits=None, decimal_places=None),
+        models.FloatField(),
+        models.IntegerField(),
+        models.JSONField(),
+        models.JSONField(encoder=DjangoJSONEncoder),
+        models.TextField(),
+        models.UUIDField(),
+    ]
+    for number, kind in enumerate(kinds):
+        kind.set_attributes_from_name(f"f{number}")
+    return [*kinds, *Article._meta.concrete_fields]
+
+
+@pytest.mark.parametrize("field", fields_of_django(), ids=lambda one: type(one).__name__)
+@given(value=values)
+@example(value=dt.datetime(2026, 1, 2, 3, 4, 5, tzinfo=dt.UTC))
+@example(value=dt.datetime(2026, 1, 2, 3, 4, 5, 600, tzinfo=dt.UTC))
+@example(value=Decimal("-0.00"))
+@example(value=Decimal("1.50"))
+@example(value=Decimal("1E+2"))
+@example(value=10**5000)
+@example(value={"a": [1, "b", None, True, {"c": []}]})
+@example(value={"a": 2**60, "b": 0.5})
+def test_quick_way_gives_what_the_long_one_gives(field, value):
+    quick = snapshot([field], {field.attname: value})[field.name]
+    assert (quick, type(quick)) == (to_json(field, value), type(to_json(field, value)))
+    assert json.dumps(quick) == json.dumps(to_json(field, value))
