@@ -115,3 +115,5 @@ class PauseReason(TextChoices):
     RETRY_AFTER = "retry_after", _("the receiver asked to wait")
     # Nothing can be sent before a person changes the webhook.
     CONFIGURATION = "configuration", _("the configuration must be mended")
+    # The receiver fails; one delivery at a time is tried (circuit breaker).
+    BREAKER = "breaker", _("the receiver fails")

@@ -20,13 +20,13 @@ MAX_RETRY_AFTER = timedelta(hours=24)
 
 # Statuses that mean "later": 408 Request Timeout, 409 Conflict, 425 Too Early, 429 Too Many
 # Requests (RFC 9110, RFC 8470, RFC 6585); with 5xx.
-_LATER = frozenset({408, 409, 425, 429})
-_ASKS_TO_WAIT = frozenset({429, 503})
+TOO_MANY_REQUESTS = 429
+_LATER = frozenset({408, 409, 425, TOO_MANY_REQUESTS})
+_ASKS_TO_WAIT = frozenset({TOO_MANY_REQUESTS, 503})
 GONE = 410
 
-_RETRIED = frozenset(
-    {Outcome.TIMEOUT, Outcome.CONNECTION, Outcome.TLS, Outcome.DNS, Outcome.ERROR}
-)
+_OUTAGES = frozenset({Outcome.TIMEOUT, Outcome.CONNECTION, Outcome.TLS, Outcome.DNS})
+_RETRIED = _OUTAGES | {Outcome.ERROR}
 
 # Nothing can be sent before a person mends the webhook: no attempt is counted.
 NEEDS_MENDING = frozenset({Outcome.CONFIG, Outcome.INVALID_URL, Outcome.BLOCKED_ADDRESS})
@@ -52,6 +52,13 @@ def attempts_allowed(
         later = status in _LATER or status >= 500
         return most if later else min(most, HOPELESS_ATTEMPTS)
     return 1
+
+
+def is_outage(outcome: str, status: int | None) -> bool:
+    """Whether the receiver, or the way to it, fails: what the circuit breaker counts."""
+    if outcome == Outcome.HTTP_STATUS:
+        return status is not None and (status == TOO_MANY_REQUESTS or status >= 500)
+    return outcome in _OUTAGES
 
 
 def delay_before(

@@ -32,7 +32,7 @@ def make_webhook(**overrides: Any) -> Webhook:
 
 
 def make_event(**overrides: Any) -> Event:
-    """A recorded event that waits for its fan-out."""
+    """A recorded event, about a target of its own, that waits for its fan-out."""
     now: datetime = overrides.pop("created_at", timezone.now())
     payload = sample(int(now.timestamp() * 1_000_000) * 1000 + next(_numbers))
     values = {
@@ -45,7 +45,7 @@ def make_event(**overrides: Any) -> Event:
         "actor_type": payload.actor_type,
         "source": payload.source,
         "target_type": payload.target_type,
-        "target_id": payload.target_id,
+        "target_id": str(next(_numbers)),
         "target_name": payload.target_name,
         "payload_text": payload.as_text(),
         **overrides,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import re
 import socket
 import threading
@@ -12,11 +13,12 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import InterfaceError, OperationalError
 from django.utils import timezone
 
 from auditwebhooks.delivery import claim, drain
 from auditwebhooks.delivery.drain import Drain, is_due
-from auditwebhooks.models import Event, Invocation, Webhook
+from auditwebhooks.models import Event, Invocation, Webhook, WebhookHealth
 from auditwebhooks.receiver import Answer, Delivery
 from tests.conftest import Inbox
 from tests.factories import make_event, make_invocation, make_webhook
@@ -407,3 +409,129 @@ def test_a_rotated_key_with_its_fallback_delivers_on(inbox: Inbox, settings: Any
     drain_all()
 
     assert inbox.deliveries[0].headers["Authorization"] == "Bearer canary"
+
+
+def test_events_of_a_target_arrive_in_order_from_two_workers(inbox: Inbox, configure: Any) -> None:
+    """Eight calls in flight in each of two workers, answered in any order, one in ten refused."""
+    configure(RETRY_DELAYS=[0.2])
+    rng = random.Random(5)  # noqa: S311
+    lock = threading.Lock()
+
+    def answer(delivery: Delivery) -> Answer:
+        with lock:
+            wait, refused = rng.random() / 50, rng.random() < 0.1
+        threading.Event().wait(wait)
+        return Answer(status=500 if refused else 200)
+
+    inbox.answer = answer
+    make_webhook(url=inbox.url)
+    order: dict[str, list[str]] = {}
+    for number in range(240):
+        target = str(rng.choice([1, 1, 1, 2, 3, number]))
+        event = make_event(target_id=target)
+        order.setdefault(target, []).append(event.event_id.replace("-", ""))
+
+    workers = [threading.Thread(target=lambda: _in_thread(drain_all)) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(60)
+
+    first_attempts = [
+        one.headers["webhook-id"].split("_")[1]
+        for one in inbox.deliveries
+        if one.headers["webhook-attempt"] == "1"
+    ]
+    assert len(first_attempts) == 240
+    for expected in order.values():
+        assert [one for one in first_attempts if one in set(expected)] == expected
+
+
+def test_a_busy_target_does_not_hold_up_another(inbox: Inbox) -> None:
+    over = threading.Event()
+
+    def answer(delivery: Delivery) -> Answer:
+        if b"busy" in delivery.body:
+            over.wait(20)
+        return Answer()
+
+    inbox.answer = answer
+    make_webhook(url=inbox.url, body_template='{"of": "{{data.target_name}}"}')
+    busy = json.loads(make_event(fanned_out_at=timezone.now()).payload_text)
+    busy["data"]["target_name"] = "busy"
+    for _ in range(100):
+        make_event(target_id="busy", payload_text=json.dumps(busy))
+    other = make_event(target_id="other")
+
+    worker = threading.Thread(target=lambda: _in_thread(drain_all))
+    worker.start()
+    until(lambda: Invocation.objects.filter(event=other, status="succeeded").exists())
+    assert sum(b"busy" in one.body for one in inbox.deliveries) == 1
+    over.set()
+    worker.join(60)
+
+    assert statuses() == {"succeeded": 101}
+
+
+def test_an_open_breaker_lets_one_delivery_through_at_a_time(inbox: Inbox) -> None:
+    webhook = make_webhook(url=inbox.url)
+    ago = timezone.now() - timedelta(minutes=1)
+    WebhookHealth.objects.create(
+        webhook=webhook,
+        outages=5,
+        outage_since=ago,
+        openings=1,
+        paused_until=ago,
+        pause_reason="breaker",
+        paused_configuration=webhook.updated_at,
+    )
+    inbox.answers = [Answer(status=503)]
+    for _ in range(20):
+        make_event()
+
+    assert drain_all() == 1
+    paused_until = Webhook.objects.get(pk=webhook.pk).paused_until
+    assert timedelta(seconds=10) < paused_until - timezone.now() <= timedelta(seconds=20)
+    assert statuses() == {"failed": 1, "pending": 20}
+
+    WebhookHealth.objects.update(paused_until=timezone.now())
+    assert drain_all() == 19
+    assert statuses() == {"failed": 1, "pending": 1, "succeeded": 19}
+
+
+@pytest.mark.parametrize("step", ["store", "fan_out"])
+def test_a_database_that_fails_for_a_moment_costs_no_result(
+    inbox: Inbox, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    whole = getattr(drain, step)
+    failures = [OperationalError("deadlock"), InterfaceError("connection already closed")]
+
+    def fail_twice(*args: Any) -> Any:
+        if failures:
+            raise failures.pop()
+        return whole(*args)
+
+    monkeypatch.setattr(drain, step, fail_twice)
+    make_webhook(url=inbox.url)
+    for _ in range(20):
+        make_event()
+
+    assert drain_all(linger=0.5) == 20
+
+    assert failures == []
+    assert len(inbox.deliveries) == 20
+    assert statuses() == {"succeeded": 20}
+
+
+def test_a_database_that_stays_away_ends_the_run(
+    inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> int:
+        raise OperationalError("gone")
+
+    monkeypatch.setattr(drain, "fan_out", fail)
+    monkeypatch.setattr(drain, "_TROUBLE_SECONDS", 0.2)
+    make_event()
+
+    with pytest.raises(OperationalError, match="gone"):
+        drain_all()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -244,3 +244,124 @@ def test_a_signal_tells_of_each_stored_attempt() -> None:
         invocation_finished.disconnect(hear)
 
     assert [(one.pk, one.status) for one in heard] == [(done[0].invocation.pk, "succeeded")]
+
+
+def finish_at(webhook: Webhook, moment: datetime, outcome: str = "timeout") -> None:
+    done = finish(webhook, result(outcome, started_at=moment, finished_at=moment))
+    store(done, TOKEN)
+
+
+def test_a_receiver_that_fails_pauses_the_webhook() -> None:
+    webhook = make_webhook()
+    now = timezone.now()
+    for number in range(4):
+        finish_at(webhook, now + timedelta(seconds=3 * number))
+    last = finish(webhook, result("timeout", finished_at=now + timedelta(seconds=12)))
+
+    assert store(last, TOKEN) == {webhook.pk}
+    assert Webhook.objects.get().paused_until == now + timedelta(seconds=22)
+    assert claim.due_webhooks(now) == []
+
+
+def test_a_paused_webhook_is_tried_with_one_delivery() -> None:
+    webhook = make_webhook()
+    ago = timezone.now() - timedelta(minutes=5)
+    for number in range(5):
+        finish_at(webhook, ago + timedelta(seconds=3 * number))
+    make_invocation(webhook)
+
+    now = timezone.now()
+    [due] = claim.due_webhooks(now)
+    assert due.is_probed
+    [one] = claim.claim(webhook, 1, now, "t1")
+    assert claim.begin_probe(due, webhook, one, now)
+    # For everybody else it is paused until the probe has come back.
+    assert not claim.begin_probe(due, webhook, one, now)
+    assert claim.due_webhooks(now) == []
+
+    store([Finished(invocation=one, webhook=webhook, result=result())], "t1")
+    [due] = claim.due_webhooks(timezone.now())
+    assert not due.is_probed
+    assert Webhook.objects.get().paused_until is None
+
+
+def test_a_probe_whose_worker_died_is_followed_by_another() -> None:
+    webhook = make_webhook()
+    ago = timezone.now() - timedelta(minutes=5)
+    for number in range(5):
+        finish_at(webhook, ago + timedelta(seconds=3 * number))
+    now = timezone.now()
+    [due] = claim.due_webhooks(now)
+    [one] = claim.claim(webhook, 1, now, "dead")
+    claim.begin_probe(due, webhook, one, now)
+
+    later = now + claim.lease(webhook) + timedelta(seconds=1)
+    assert claim.recover(later) == 1
+    [due] = claim.due_webhooks(later)
+    [again] = claim.claim(webhook, 1, later, "alive")
+    assert claim.begin_probe(due, webhook, again, later)
+
+
+def test_a_changed_configuration_ends_the_breaker_s_pause() -> None:
+    webhook = make_webhook()
+    now = timezone.now()
+    for number in range(5):
+        finish_at(Webhook.objects.get(), now + timedelta(seconds=3 * number))
+    assert Webhook.objects.get().paused_until is not None
+
+    Webhook.objects.get().save()
+
+    assert Webhook.objects.get().paused_until is None
+    make_invocation(webhook)
+    assert [due.is_probed for due in claim.due_webhooks(timezone.now())] == [True]
+
+
+def test_three_days_of_failures_switch_the_webhook_off(caplog: pytest.LogCaptureFixture) -> None:
+    webhook = make_webhook(event_types=[])
+    start = timezone.now() - timedelta(days=4)
+    for number in range(19):
+        finish_at(webhook, start + timedelta(minutes=number))
+    finish_at(webhook, start + timedelta(days=2, hours=23))
+    assert Webhook.objects.get().active
+
+    finish_at(webhook, start + timedelta(days=3))
+
+    off = Webhook.objects.get()
+    assert not off.active
+    assert off.disabled_reason.startswith("21 deliveries failed since ")
+    assert off.disabled_reason.endswith("none succeeded. The last: Because.")
+    assert off.disabled_reason in caplog.text
+    # What happens meanwhile waits for it.
+    assert off.was_collecting(timezone.now())
+
+
+def test_few_failures_do_not_switch_off_however_old_they_are() -> None:
+    webhook = make_webhook()
+    start = timezone.now() - timedelta(days=30)
+    for number in range(19):
+        finish_at(webhook, start + timedelta(days=number))
+    assert Webhook.objects.get().active
+
+
+def test_a_success_within_the_three_days_keeps_it_on() -> None:
+    webhook = make_webhook()
+    start = timezone.now() - timedelta(days=10)
+    for number in range(32):
+        outcome = "success" if number == 18 else "timeout"
+        finish_at(webhook, start + timedelta(hours=4 * number), outcome)
+    assert Webhook.objects.get().active
+
+
+def test_switched_on_again_it_has_three_days_anew() -> None:
+    webhook = make_webhook()
+    start = timezone.now() - timedelta(days=4)
+    for number in range(21):
+        finish_at(webhook, start + timedelta(hours=4 * number))
+    off = Webhook.objects.get()
+    assert not off.active
+    off.active = True
+    off.save()
+
+    finish_at(off, timezone.now())
+
+    assert Webhook.objects.get().active

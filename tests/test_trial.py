@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
+from typing import Any
 
 import pytest
+from django.utils import timezone
 
+from auditwebhooks.delivery.health import switch_off
 from auditwebhooks.delivery.trial import send_test, verdict
 from auditwebhooks.models import Event, Invocation, Webhook, WebhookHealth
 from auditwebhooks.receiver import Answer
 from tests.conftest import Inbox
-from tests.factories import make_webhook
+from tests.factories import SECRET, make_webhook
 
 pytestmark = pytest.mark.django_db
 
@@ -83,3 +87,82 @@ def test_stored_secrets_are_not_sent_to_another_host(inbox: Inbox) -> None:
 
     assert invocation.outcome == "config"
     assert inbox.deliveries == []
+
+
+def sick(webhook: Webhook, reason: str, **health: Any) -> None:
+    WebhookHealth.objects.create(
+        webhook=webhook,
+        paused_until=timezone.now() + timedelta(minutes=30),
+        pause_reason=reason,
+        paused_configuration=Webhook.objects.get(pk=webhook.pk).updated_at,
+        **health,
+    )
+
+
+@pytest.mark.parametrize("reason", ["configuration", "breaker"])
+def test_a_success_of_the_saved_values_ends_a_pause(inbox: Inbox, reason: str) -> None:
+    webhook = make_webhook(url=inbox.url, headers={"A": "b"}, signing_secret=SECRET)
+    sick(webhook, reason, openings=3, outages=9)
+
+    send_test(Webhook.objects.get())
+
+    assert Webhook.objects.get().paused_until is None
+    assert WebhookHealth.objects.values_list("openings", "outages").get() == (0, 0)
+
+
+@pytest.mark.parametrize(
+    "typed", [{"method": "PUT"}, {"headers": {"A": "c"}}, {"body_template": "{}"}]
+)
+def test_a_success_of_other_values_ends_no_pause(inbox: Inbox, typed: dict[str, Any]) -> None:
+    sick(make_webhook(url=inbox.url, headers={"A": "b"}), "configuration")
+    webhook = Webhook.objects.get()
+    for name, value in typed.items():
+        setattr(webhook, name, value)
+
+    assert verdict(send_test(webhook)) == "Test successful"
+
+    assert Webhook.objects.get().paused_until is not None
+
+
+def test_a_failure_ends_no_pause(inbox: Inbox) -> None:
+    inbox.answers = [Answer(status=500)]
+    sick(make_webhook(url=inbox.url), "breaker", openings=1)
+
+    send_test(Webhook.objects.get())
+
+    assert Webhook.objects.get().paused_until is not None
+
+
+def test_what_the_receiver_asked_to_wait_for_is_waited_for(inbox: Inbox) -> None:
+    sick(make_webhook(url=inbox.url), "retry_after")
+
+    send_test(Webhook.objects.get())
+
+    assert Webhook.objects.get().paused_until is not None
+
+
+def test_a_success_switches_on_what_the_system_switched_off(inbox: Inbox) -> None:
+    webhook = make_webhook(url=inbox.url)
+    switch_off(webhook.pk, "It failed for three days.")
+
+    send_test(Webhook.objects.get())
+
+    on = Webhook.objects.get()
+    assert (on.active, on.disabled_reason) == (True, "")
+    event = Event.objects.filter(event_type="auditwebhooks.webhook.updated").latest("id")
+    assert event.payload["data"]["metadata"]["changed_fields"] == ["active"]
+
+
+def test_a_success_does_not_switch_on_what_a_person_switched_off(inbox: Inbox) -> None:
+    webhook = make_webhook(url=inbox.url)
+    switch_off(webhook.pk, "It failed for three days.")
+    by_person = Webhook.objects.get()
+    by_person.active = True
+    by_person.save()
+    by_person.active = False
+    by_person.save()
+
+    send_test(Webhook.objects.get())
+
+    off = Webhook.objects.get()
+    assert (off.active, off.disabled_reason) == (False, "")

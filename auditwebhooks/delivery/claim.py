@@ -8,27 +8,35 @@ again when its lease ends.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection
-from contextlib import nullcontext
+from collections import Counter
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from types import MappingProxyType
 
 from django.db import connections, router, transaction
-from django.db.models import Exists, F, OuterRef, Q
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext_lazy
 
 from auditwebhooks.enums import Outcome, PauseReason, Status
-from auditwebhooks.models import Invocation, Webhook
+from auditwebhooks.models import Invocation, Webhook, WebhookHealth
 from auditwebhooks.querysets import PrimaryQuerySet
+from auditwebhooks.rows import locked, take_write_lock
 
 # Beyond the timeout of the call: rendering, judging and storing. Renewed while a row is held.
 _LEASE_MARGIN = timedelta(seconds=20)
 
 WEBHOOK_DELETED = gettext_lazy("The webhook was deleted.")
 
+# So many rows of one target are held at most: they go one after another, and others wait behind.
+SAME_TARGET = 8
+
 # A row that was claimed so often and never finished kills its workers.
 MAX_CLAIMS = 5
+
+# The rest is for the next time, a second later.
+_MOST_RECOVERED = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +47,9 @@ class DueWebhook:
     # Tells whether a copy of the configuration is still the present one.
     updated_at: datetime
     max_per_minute: int | None
+    # The breaker is open: one delivery at a time is tried.
+    is_probed: bool
+    paused_until: datetime | None
 
 
 def due_webhooks(now: datetime) -> list[DueWebhook]:
@@ -47,37 +58,55 @@ def due_webhooks(now: datetime) -> list[DueWebhook]:
     rows = (
         Webhook.objects.primary()
         .filter(may_send(now), Exists(due))
-        .values_list("pk", "updated_at", "max_per_minute")
+        .values_list(
+            "pk", "updated_at", "max_per_minute", "health__openings", "health__paused_until"
+        )
     )
-    return [DueWebhook(id=pk, updated_at=at, max_per_minute=most) for pk, at, most in rows]
+    return [
+        DueWebhook(
+            id=pk,
+            updated_at=updated_at,
+            max_per_minute=most,
+            is_probed=bool(openings),
+            paused_until=paused_until,
+        )
+        for pk, updated_at, most, openings, paused_until in rows
+    ]
 
 
 def may_send(now: datetime) -> Q:
-    """Webhooks that are on and not paused. A pause for a bad configuration ends when the
-    configuration changes."""
-    mended = Q(health__pause_reason=PauseReason.CONFIGURATION) & ~Q(
+    """Webhooks that are on and not paused. But for a receiver that asked to wait, a pause ends
+    when the configuration changes."""
+    mended = ~Q(health__pause_reason=PauseReason.RETRY_AFTER) & ~Q(
         health__paused_configuration=F("updated_at")
     )
     never_paused = Q(health__paused_until__isnull=True)
     return Q(active=True) & (never_paused | Q(health__paused_until__lte=now) | mended)
 
 
-def claim(webhook: Webhook, limit: int, now: datetime, token: str) -> list[Invocation]:
-    """Take up to so many of the webhook's due rows, oldest first, with their events."""
+def claim(
+    webhook: Webhook,
+    limit: int,
+    now: datetime,
+    token: str,
+    held: Mapping[int, int] = MappingProxyType({}),
+) -> list[Invocation]:
+    """Take up to so many of the webhook's due rows, oldest first, with their events.
+
+    Of one target no more than ``SAME_TARGET``, and none while another worker holds one: first
+    attempts keep the order of their events. ``held``: order key -> rows held here already.
+    """
     using = router.db_for_write(Invocation)
-    features = connections[using].features
-    skips = features.has_select_for_update_skip_locked
     due = Invocation.objects.using(using).filter(
         webhook=webhook, status=Status.PENDING, due_at__lte=now
     )
-    with transaction.atomic(using=using) if skips else nullcontext():
-        candidates = due.order_by("due_at", "id").values_list("pk", flat=True)
-        if skips:
-            candidates = candidates.select_for_update(skip_locked=True)
-        ids = list(candidates[:limit])
+    with transaction.atomic(using=using):
+        # One worker at a time: it must see what the others hold.
+        _lock(webhook, using)
+        ids = _candidates(due, limit, Counter(held), _held_elsewhere(webhook, token, using))
         if not ids:
             return []
-        # The condition is repeated: without row locks this update is what decides.
+        # The condition is repeated: a row may have been cancelled meanwhile.
         due.filter(pk__in=ids).update(
             status=Status.SENDING,
             claim_token=token,
@@ -87,6 +116,64 @@ def claim(webhook: Webhook, limit: int, now: datetime, token: str) -> list[Invoc
         )
     mine = Invocation.objects.using(using).filter(pk__in=ids, claim_token=token)
     return list(mine.select_related("event").order_by("due_at", "id"))
+
+
+def _lock(webhook: Webhook, using: str) -> None:
+    take_write_lock(connections[using], Invocation)
+    row: QuerySet[Webhook] = QuerySet(Webhook, using=using).filter(pk=webhook.pk)
+    locked(row, using).values_list("pk").first()
+
+
+def _held_elsewhere(webhook: Webhook, token: str, using: str) -> set[int]:
+    """The order keys that other workers hold."""
+    rows = Invocation.objects.using(using).filter(
+        webhook=webhook, status=Status.SENDING, order_key__isnull=False
+    )
+    # Never null, as they were asked for.
+    keys = rows.exclude(claim_token=token).values_list("order_key", flat=True)
+    return {key for key in keys if key is not None}
+
+
+def _candidates(
+    due: QuerySet[Invocation], limit: int, held: Counter[int], closed: set[int]
+) -> list[int]:
+    """The rows to claim. Where one target has too many, the places are given to others."""
+    closed |= {key for key, count in held.items() if count >= SAME_TARGET}
+    ids: list[int] = []
+    while len(ids) < limit:
+        rows = due.exclude(pk__in=ids) if ids else due
+        rows = rows.exclude(order_key__in=closed) if closed else rows
+        ordered = rows.order_by("due_at", "id").values_list("pk", "order_key")
+        full = set()
+        for pk, key in ordered[: limit - len(ids)]:
+            if key is not None:
+                if held[key] >= SAME_TARGET:
+                    full.add(key)
+                    continue
+                held[key] += 1
+            ids.append(pk)
+        if not full:
+            break
+        closed |= full
+    return ids
+
+
+def begin_probe(due: DueWebhook, webhook: Webhook, invocation: Invocation, now: datetime) -> bool:
+    """Have this row be the one that is tried. False: another worker was faster.
+
+    Until its result is stored, or its worker is given up, the webhook is paused for all.
+    """
+    unchanged = WebhookHealth.objects.primary().filter(
+        pk=due.id, openings__gt=0, paused_until=due.paused_until
+    )
+    return bool(
+        unchanged.update(
+            probe_id=invocation.pk,
+            paused_until=now + lease(webhook),
+            pause_reason=PauseReason.BREAKER,
+            paused_configuration=webhook.updated_at,
+        )
+    )
 
 
 def room_in_minute(webhook: DueWebhook, now: datetime) -> int | None:
@@ -124,17 +211,23 @@ def recover(now: datetime) -> int:
     Rows that keep killing their workers are left for ``exhausted``; those whose webhook was
     deleted while they were held are cancelled.
     """
-    Invocation.objects.primary().filter(webhook__isnull=True, status=Status.PENDING).update(
+    orphans = Invocation.objects.primary().filter(webhook__isnull=True, status=Status.PENDING)
+    _update(
+        orphans,
         status=Status.FAILED,
         outcome=Outcome.CANCELLED,
         message=WEBHOOK_DELETED,
         finished_at=now,
     )
-    return (
-        _expired(now)
-        .filter(claims__lt=MAX_CLAIMS)
-        .update(status=Status.PENDING, claim_token="", lease_until=None)
-    )
+    expired = _expired(now).filter(claims__lt=MAX_CLAIMS)
+    return _update(expired, status=Status.PENDING, claim_token="", lease_until=None)
+
+
+def _update(rows: PrimaryQuerySet[Invocation], **values: object) -> int:
+    """By key: MariaDB would lock what it passes on its way through another index, and a worker
+    that stores its results could wait for that in a circle."""
+    ids = list(rows.order_by("pk").values_list("pk", flat=True)[:_MOST_RECOVERED])
+    return rows.filter(pk__in=ids).update(**values) if ids else 0
 
 
 def exhausted(now: datetime, token: str) -> list[Invocation]:

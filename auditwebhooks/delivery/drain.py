@@ -12,17 +12,19 @@ import queue as queues
 import threading
 import time
 import uuid
-from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import datetime, timedelta
 from types import TracebackType
+from typing import TypeVar
 
+from django.db import InterfaceError, OperationalError, connections, router
 from django.utils import timezone
 
 from auditwebhooks.conf import conf
 from auditwebhooks.delivery import claim
 from auditwebhooks.delivery.fanout import BATCH, fan_out
+from auditwebhooks.delivery.lane import Lane
 from auditwebhooks.delivery.message import Message, message_id
 from auditwebhooks.delivery.reschedule import Finished
 from auditwebhooks.delivery.send import Result, attempt
@@ -33,6 +35,8 @@ from auditwebhooks.transport.client import Client
 
 logger = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 # How often the tables are looked at while nothing is found.
 LOOK_EVERY = 0.05
 # Results are stored together: so many, or what came within so many seconds.
@@ -40,55 +44,9 @@ _STORE_ROWS = 200
 _STORE_EVERY = 0.05
 # How often leases and the state of webhooks are looked after.
 _TEND_EVERY = 1.0
-# A lane holds about so many seconds of its own work: at least two rows for each of its calls.
-_LANE_SECONDS = 0.5
-_LANE_MOST = 512
 _HAND_MOST = 2048
-# The rate of a lane is taken over so many seconds.
-_RATE_OVER = 0.1
-
-
-class _Lane:
-    """One webhook: its configuration, its connections, and the rows claimed for it."""
-
-    def __init__(self, webhook: Webhook) -> None:
-        self.configure(webhook)
-        self.waiting: deque[Invocation] = deque()
-        # Calls that threads are making now.
-        self.in_flight = 0
-        # Started and not stored yet.
-        self.unsettled: set[int] = set()
-        self._rate = 0.0
-        self._rated_at = self._idle_since = time.monotonic()
-        self._finished = 0
-
-    def configure(self, webhook: Webhook) -> None:
-        self.webhook = webhook
-        self.client = Client(connections=conf.per_webhook_concurrency)
-
-    @property
-    def held(self) -> int:
-        return len(self.waiting) + len(self.unsettled)
-
-    def room(self) -> int:
-        """How many more rows to claim: few for a slow receiver, many for a fast one."""
-        least = 2 * conf.per_webhook_concurrency
-        aim = max(min(int(self._rate * _LANE_SECONDS), _LANE_MOST), least)
-        return aim - self.held if self.held <= aim // 2 else 0
-
-    def take(self, invocations: list[Invocation]) -> None:
-        if not self.held:
-            # Time without work says nothing of the receiver.
-            self._rated_at += time.monotonic() - self._idle_since
-        self.waiting.extend(invocations)
-
-    def finish(self, invocation: Invocation) -> None:
-        self.unsettled.discard(invocation.pk)
-        self._finished += 1
-        now = self._idle_since = time.monotonic()
-        if now - self._rated_at >= _RATE_OVER:
-            self._rate = self._finished / (now - self._rated_at)
-            self._rated_at, self._finished = now, 0
+# How long a database may fail before the run ends.
+_TROUBLE_SECONDS = 15.0
 
 
 class Drain:
@@ -98,7 +56,10 @@ class Drain:
         self._token = uuid.uuid4().hex
         self._pool = ThreadPoolExecutor(conf.concurrency, thread_name_prefix="auditwebhooks")
         self._finished: queues.SimpleQueue[Finished] = queues.SimpleQueue()
-        self._lanes: dict[uuid.UUID, _Lane] = {}
+        self._unstored: list[Finished] = []
+        # Since when the database fails; None while it works.
+        self._trouble_since: float | None = None
+        self._lanes: dict[uuid.UUID, Lane] = {}
         self._lock = threading.Lock()
         self._leaving = False
         self._behind = False
@@ -134,30 +95,50 @@ class Drain:
         made = 0
         started = last_work = time.monotonic()
         while True:
-            found = self._look()
-            made += self._store(self._collect(wait=0 if found else LOOK_EVERY))
+            found = self._try(self._look, False)
+            self._collect(wait=0 if found else LOOK_EVERY)
+            made += self._try(self._store, 0)
             now = time.monotonic()
             if found or self._held:
                 last_work = now
-            elif now - last_work >= linger and not is_due(within=patience):
+            elif now - last_work >= linger and not self._try(
+                lambda: is_due(within=patience), True
+            ):
                 break
             if seconds is not None and now - started >= seconds:
                 break
-            if not self._tend(keep):
+            if not self._try(lambda: self._tend(keep), True):
                 break
         return made
 
     def finish(self) -> int:
         """Give back what was not started, wait for what is in flight, and store it."""
         made = 0
+        self._trouble_since = None
         with self._lock:
             self._leaving = True
         for lane in self._lanes.values():
             self._give_back(lane)
         while self._held:
-            made += self._store(self._collect(wait=_TEND_EVERY))
-            self._renew()
+            self._collect(wait=_TEND_EVERY)
+            made += self._try(self._store, 0)
+            self._try(self._renew, None)
         return made
+
+    def _try(self, step: Callable[[], T], otherwise: T) -> T:
+        """A step on the database. A deadlock, or a restart, costs a little time and no result:
+        only trouble that lasts is raised, which ``_look`` sees the end of."""
+        try:
+            return step()
+        except (InterfaceError, OperationalError):
+            now = time.monotonic()
+            self._trouble_since = self._trouble_since or now
+            if now - self._trouble_since > _TROUBLE_SECONDS:
+                raise
+            logger.warning("The database failed; the step is tried again.", exc_info=True)
+            connections[router.db_for_write(Invocation)].close_if_unusable_or_obsolete()
+            time.sleep(LOOK_EVERY)
+            return otherwise
 
     @property
     def _held(self) -> int:
@@ -169,6 +150,7 @@ class Drain:
             return False
         events = fan_out() if self._held < _HAND_MOST else 0
         found, self._behind = events > 0, events == BATCH
+        self._trouble_since = None
         now = timezone.now()
         for due in claim.due_webhooks(now):
             lane = self._lane(due)
@@ -178,15 +160,29 @@ class Drain:
             in_minute = claim.room_in_minute(due, now)
             if in_minute is not None:
                 room = min(room, in_minute - lane.held)
+            if due.is_probed:
+                room = min(room, 1 - lane.held)
             if room > 0:
-                claimed = claim.claim(lane.webhook, room, now, self._token)
+                claimed = self._claim(due, lane, room, now)
                 lane.take(claimed)
                 found = found or bool(claimed)
-                self._behind = self._behind or len(claimed) == room
+                self._behind = self._behind or (len(claimed) == room and not due.is_probed)
                 self._start(lane)
         return found
 
-    def _lane(self, due: claim.DueWebhook) -> _Lane | None:
+    def _claim(
+        self, due: claim.DueWebhook, lane: Lane, room: int, now: datetime
+    ) -> list[Invocation]:
+        webhook = lane.webhook
+        with self._lock:
+            held = lane.waiting.count_by_key()
+        claimed = claim.claim(webhook, room, now, self._token, held)
+        if due.is_probed and claimed and not claim.begin_probe(due, webhook, claimed[0], now):
+            claim.give_back([one.pk for one in claimed], self._token)
+            return []
+        return claimed
+
+    def _lane(self, due: claim.DueWebhook) -> Lane | None:
         """The webhook's lane with its present configuration; None when it is gone."""
         lane = self._lanes.get(due.id)
         if lane is not None and lane.webhook.updated_at == due.updated_at:
@@ -195,36 +191,37 @@ class Drain:
         if webhook is None:
             return None
         if lane is None:
-            lane = self._lanes[due.id] = _Lane(webhook)
+            lane = self._lanes[due.id] = Lane(webhook)
         else:
             lane.configure(webhook)
         return lane
 
-    def _start(self, lane: _Lane) -> None:
+    def _start(self, lane: Lane) -> None:
         with self._lock:
-            while lane.waiting and lane.in_flight < conf.per_webhook_concurrency:
+            while lane.waiting.ready and lane.in_flight < conf.per_webhook_concurrency:
                 self._submit(lane)
 
-    def _submit(self, lane: _Lane) -> None:
+    def _submit(self, lane: Lane) -> None:
         """Hand the lane's next row to a thread; the lock is held."""
-        invocation = lane.waiting.popleft()
+        invocation = lane.waiting.pop()
         lane.unsettled.add(invocation.pk)
         lane.in_flight += 1
         self._pool.submit(self._send, lane, invocation)
 
-    def _send(self, lane: _Lane, invocation: Invocation) -> None:
+    def _send(self, lane: Lane, invocation: Invocation) -> None:
         """In a thread: one call, and the lane's next one goes to the end of the line."""
         webhook = lane.webhook
         result = _attempt(webhook, invocation, lane.client)
         with self._lock:
             lane.in_flight -= 1
+            lane.waiting.done(invocation)
             self._finished.put(Finished(invocation=invocation, webhook=webhook, result=result))
-            if lane.waiting and not self._leaving:
+            if lane.waiting.ready and not self._leaving:
                 self._submit(lane)
 
-    def _collect(self, wait: float) -> list[Finished]:
-        """The results that are there; waits for the first, and shortly for its followers."""
-        results: list[Finished] = []
+    def _collect(self, wait: float) -> None:
+        """Take the results that are there; waits for the first, and shortly for its followers."""
+        results = self._unstored
         until = time.monotonic() + wait
         while len(results) < _STORE_ROWS:
             try:
@@ -233,12 +230,13 @@ class Drain:
                 break
             if len(results) == 1:
                 until = time.monotonic() + _STORE_EVERY
-        return results
 
-    def _store(self, results: list[Finished]) -> int:
+    def _store(self) -> int:
+        results = self._unstored
         if not results:
             return 0
         stopped = store(results, self._token)
+        self._unstored = []
         with self._lock:
             for one in results:
                 self._lanes[one.webhook.pk].finish(one.invocation)
@@ -262,7 +260,7 @@ class Drain:
             if lane.held:
                 claim.renew(lane.webhook, self._ids(lane), self._token)
 
-    def _ids(self, lane: _Lane) -> list[int]:
+    def _ids(self, lane: Lane) -> list[int]:
         with self._lock:
             return [*lane.unsettled, *(invocation.pk for invocation in lane.waiting)]
 
@@ -275,10 +273,9 @@ class Drain:
         for webhook_id in set(waiting).difference(on.values_list("pk", flat=True)):
             self._give_back(self._lanes[webhook_id])
 
-    def _give_back(self, lane: _Lane) -> None:
+    def _give_back(self, lane: Lane) -> None:
         with self._lock:
-            ids = [invocation.pk for invocation in lane.waiting]
-            lane.waiting.clear()
+            ids = [invocation.pk for invocation in lane.waiting.clear()]
         if ids:
             claim.give_back(ids, self._token)
 

@@ -11,6 +11,7 @@ from datetime import datetime
 from django.db import connections, router, transaction
 from django.utils import timezone
 
+from auditwebhooks.delivery.line import order_key
 from auditwebhooks.enums import Trigger
 from auditwebhooks.models import Event, Invocation, Webhook
 from auditwebhooks.querysets import EventQuerySet
@@ -38,10 +39,11 @@ def fan_out(limit: int = BATCH) -> int:
 
 
 def _locked(waiting: EventQuerySet[Event], using: str) -> EventQuerySet[Event]:
-    features = connections[using].features
-    if not features.has_select_for_update:
+    """One worker at a time, also where the database could skip what another holds: the rows of
+    later events must not be there before those of earlier ones."""
+    if not connections[using].features.has_select_for_update:
         return waiting
-    return waiting.select_for_update(skip_locked=features.has_select_for_update_skip_locked)
+    return waiting.select_for_update()
 
 
 def _invocations(events: Sequence[Event], using: str, now: datetime) -> list[Invocation]:
@@ -55,10 +57,11 @@ def _invocations(events: Sequence[Event], using: str, now: datetime) -> list[Inv
             webhook_name=webhook.name,
             event_id=event.pk,
             trigger=Trigger.EVENT,
+            order_key=key,
             created_at=now,
             due_at=now,
         )
-        for event in events
+        for event, key in ((event, order_key(event)) for event in events)
         for webhook in webhooks
         if webhook.was_collecting(event.created_at)
         and matches(event.event_type, webhook.event_types)

@@ -5,41 +5,70 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
 from typing import TypeVar
 
-from django.db import connections, router
+from django.db import connections, router, transaction
 from django.db.models import Model
 
+from auditwebhooks import wake
 from auditwebhooks.context import context
+from auditwebhooks.delivery import breaker
 from auditwebhooks.delivery.reschedule import Finished, Pause, disables, pause_of
-from auditwebhooks.enums import Source, Status
+from auditwebhooks.enums import PauseReason, Source, Status
 from auditwebhooks.models import Webhook, WebhookHealth
 from auditwebhooks.retry import NEEDS_MENDING
 from auditwebhooks.signals import webhook_disabled
 
 M = TypeVar("M", bound=Model)
 
+# A webhook with so many failures and no success in so long a time is switched off.
+HOPELESS_FAILURES = 20
+HOPELESS_AFTER = timedelta(days=3)
+
 logger = logging.getLogger(__name__)
 
 
-def note(finished: Mapping[uuid.UUID, Sequence[Finished]], using: str) -> set[uuid.UUID]:
-    """Write the health of the webhooks, in the transaction that stores their results.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdicts:
+    """What follows for whole webhooks."""
 
-    Returns those that must not be called now.
-    """
+    # Must not be called now.
+    held: set[uuid.UUID]
+    # To be switched off, with the reason.
+    hopeless: dict[uuid.UUID, str]
+
+
+def note(finished: Mapping[uuid.UUID, Sequence[Finished]], using: str) -> Verdicts:
+    """Write the health of the webhooks, in the transaction that stores their results."""
     # Always in the order of their keys: two workers must not wait for each other.
     known = _locked(sorted(finished), using)
-    held: set[uuid.UUID] = set()
+    verdicts = Verdicts(held=set(), hopeless={})
     for webhook_id in sorted(finished):
         health = known.setdefault(webhook_id, WebhookHealth(webhook_id=webhook_id))
         for one in finished[webhook_id]:
             _count(health, one)
-            pause = pause_of(one)
-            if pause is not None:
+            for pause in filter(None, (breaker.note(health, one), pause_of(one))):
                 _pause(health, pause)
-                held.add(webhook_id)
+                verdicts.held.add(webhook_id)
+            reason = one.result.message if disables(one.result) else _why_hopeless(health, one)
+            if reason:
+                verdicts.hopeless[webhook_id] = reason
     _upsert(known.values(), using)
-    return held
+    return verdicts
+
+
+def _why_hopeless(health: WebhookHealth, finished: Finished) -> str:
+    since = health.failing_since
+    if since is None or health.consecutive_failures < HOPELESS_FAILURES:
+        return ""
+    if finished.result.finished_at - since < HOPELESS_AFTER:
+        return ""
+    return (
+        f"{health.consecutive_failures} deliveries failed since {since:%Y-%m-%d %H:%M} UTC, and "
+        f"none succeeded. The last: {finished.result.message}"
+    )
 
 
 def _locked(ids: list[uuid.UUID], using: str) -> dict[uuid.UUID, WebhookHealth]:
@@ -54,10 +83,12 @@ def _count(health: WebhookHealth, finished: Finished) -> None:
     if result.status == Status.SUCCEEDED:
         health.last_success_at = result.finished_at
         health.consecutive_failures = 0
+        health.failing_since = None
         return
     health.last_failure_at = result.finished_at
     if result.outcome not in NEEDS_MENDING:
         health.consecutive_failures += 1
+        health.failing_since = health.failing_since or result.finished_at
 
 
 def _pause(health: WebhookHealth, pause: Pause) -> None:
@@ -84,10 +115,22 @@ def upsert(model: type[M], rows: Iterable[M], fields: Sequence[str], using: str)
     )
 
 
-def switch_off_gone(finished: Iterable[Finished]) -> set[uuid.UUID]:
-    """Switch off the webhooks whose receiver answered 410; returns them."""
-    gone = {one.webhook.pk: one for one in finished if disables(one.result)}
-    return {pk for pk, one in gone.items() if switch_off(pk, one.result.message)}
+def revive(webhook: Webhook) -> None:
+    """A Test of the saved values succeeded: a pause ends, and what the system had switched off is
+    on again. What a person switched off, and what the receiver asked to wait for, stays so."""
+    using = router.db_for_write(WebhookHealth)
+    with transaction.atomic(using=using):
+        health = _locked([webhook.pk], using).get(webhook.pk)
+        if health is None:
+            return
+        breaker.close(health)
+        if health.pause_reason == PauseReason.CONFIGURATION:
+            health.paused_until = None
+        _upsert([health], using)
+        if webhook.disabled_reason:
+            webhook.active = True
+            webhook.save(using=using, update_fields=["active"])
+        wake.ring_after_commit(using)
 
 
 def switch_off(webhook_id: uuid.UUID, reason: str) -> bool:
@@ -96,8 +139,9 @@ def switch_off(webhook_id: uuid.UUID, reason: str) -> bool:
     webhook = Webhook.objects.using(using).filter(pk=webhook_id, active=True).first()
     if webhook is None:
         return False
+    # Switched on again, it has its three days anew.
     WebhookHealth.objects.using(using).update_or_create(
-        webhook=webhook, defaults={"disabled_reason": reason[:255]}
+        webhook=webhook, defaults={"disabled_reason": reason[:255], "failing_since": None}
     )
     with context(actor="system", actor_type="system", source=Source.BACKGROUND_TASK.value):
         webhook.switch_off_by_system()

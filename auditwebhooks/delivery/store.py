@@ -58,11 +58,12 @@ def store(finished: Sequence[Finished], token: str) -> set[uuid.UUID]:
                     retries.append(following)
         health.upsert(Invocation, [one.invocation for one in owned], _STORED, using)
         Invocation.objects.using(using).bulk_create(retries)
-        held = health.note(of_webhook, using)
+        verdicts = health.note(of_webhook, using)
     for one in owned:
         if one.invocation.status != Status.PENDING:
             invocation_finished.send_robust(sender=Invocation, invocation=one.invocation)
-    return held | health.switch_off_gone(one for ones in of_webhook.values() for one in ones)
+    off = {pk for pk, reason in verdicts.hopeless.items() if health.switch_off(pk, reason)}
+    return verdicts.held | off
 
 
 def _owned(finished: Sequence[Finished], token: str, using: str) -> list[Finished]:

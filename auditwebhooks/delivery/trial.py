@@ -9,6 +9,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy
 
 from auditwebhooks import payload
+from auditwebhooks.delivery.health import revive
 from auditwebhooks.delivery.message import Message, test_message_id
 from auditwebhooks.delivery.send import attempt
 from auditwebhooks.enums import Outcome, Trigger
@@ -24,7 +25,8 @@ def send_test(webhook: Webhook) -> Invocation:
 
     ``webhook`` may be unsaved or hold unsaved values, and need not be active. The invocation of
     a webhook that is in the database is kept, any other is only returned. A test never counts
-    for the webhook's health. Nothing is raised: a failure is the invocation's outcome.
+    for the webhook's health, but where the saved values succeed they are used again at once: see
+    ``health.revive``. Nothing is raised: a failure is the invocation's outcome.
     """
     message = Message(
         id=test_message_id(),
@@ -42,9 +44,12 @@ def send_test(webhook: Webhook) -> Invocation:
     )
     result.write_to(invocation)
     using = router.db_for_write(Invocation)
-    if Webhook.objects.using(using).filter(pk=webhook.pk).exists():
+    stored = Webhook.objects.using(using).filter(pk=webhook.pk).first()
+    if stored is not None:
         invocation.webhook_id = webhook.pk
         invocation.save(using=using)
+        if result.outcome == Outcome.SUCCESS and webhook.sends_like(stored):
+            revive(stored)
     return invocation
 
 

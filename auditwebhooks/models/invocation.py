@@ -65,6 +65,8 @@ class Invocation(models.Model):
     started_at = models.DateTimeField(_("started at"), null=True, blank=True)
     finished_at = models.DateTimeField(_("finished at"), null=True, blank=True)
 
+    # First attempts with one key are sent one after another; null: in any order.
+    order_key = models.BigIntegerField(null=True, editable=False)
     # Whose result is believed, and until when.
     claim_token = models.CharField(max_length=32, blank=True, editable=False)
     lease_until = models.DateTimeField(null=True, editable=False)

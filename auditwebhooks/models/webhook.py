@@ -108,7 +108,15 @@ class Webhook(models.Model):
         if update_fields is not None:
             kwargs["update_fields"] = {*update_fields, *_followers(update_fields)}
         super().save(*args, **kwargs)
+        if self.active and self._was_active is False:
+            self._forget_why_disabled()
         self._remember_loaded()
+
+    def _forget_why_disabled(self) -> None:
+        """Should a person switch it off next, the system's old reason says nothing."""
+        health = WebhookHealth.objects.using(self._state.db).filter(pk=self.pk)
+        health.update(disabled_reason="")
+        self._state.fields_cache.pop("health", None)
 
     @classmethod
     def from_db(cls, *args: Any, **kwargs: Any) -> Self:
@@ -269,6 +277,10 @@ class Webhook(models.Model):
             if isinstance(field, SealedField | SealedURLField)
         }
 
+    def sends_like(self, other: Webhook) -> bool:
+        """Whether a call with these values is a call with those of the other."""
+        return all(getattr(self, name) == getattr(other, name) for name in _OF_A_CALL)
+
     def was_collecting(self, moment: datetime) -> bool:
         """Whether an event of that moment belongs to this webhook."""
         return ActivePeriods(self.active_periods).contain(moment)
@@ -303,6 +315,19 @@ class Webhook(models.Model):
             return WebhookHealth()
 
 
+# What a call is made of, and judged by.
+_OF_A_CALL = (
+    "type",
+    "method",
+    "url",
+    "body_template",
+    "headers",
+    "timeout_in_sec",
+    "response_validators",
+    "signing_secret",
+)
+
+
 def _followers(update_fields: Iterable[str]) -> set[str]:
     """The columns that must be written with the named ones."""
     followers = {
@@ -323,6 +348,15 @@ class WebhookHealth(models.Model):
     last_success_at = models.DateTimeField(null=True)
     last_failure_at = models.DateTimeField(null=True)
     consecutive_failures = models.PositiveIntegerField(default=0)
+    # The first failure since the last success.
+    failing_since = models.DateTimeField(null=True)
+    # Of those, the failures that the circuit breaker counts, and the first of them.
+    outages = models.PositiveIntegerField(default=0)
+    outage_since = models.DateTimeField(null=True)
+    # How often the breaker opened since the last success; 0: it is closed.
+    openings = models.PositiveSmallIntegerField(default=0)
+    # The invocation that is tried while it is open.
+    probe_id = models.BigIntegerField(null=True)
     paused_until = models.DateTimeField(null=True)
     pause_reason = models.CharField(max_length=20, choices=PauseReason.choices, blank=True)
     # ``updated_at`` of the configuration that was in use when it was paused.
@@ -340,9 +374,9 @@ class WebhookHealth(models.Model):
         return f"{self.webhook_id}"
 
     def is_pausing(self, webhook: Webhook) -> bool:
-        """Whether the pause still holds: one for a bad configuration ends when that changes."""
+        """Whether the pause still holds: most end when the configuration changes."""
         if self.paused_until is None or self.paused_until <= timezone.now():
             return False
-        if self.pause_reason != PauseReason.CONFIGURATION:
+        if self.pause_reason == PauseReason.RETRY_AFTER:
             return True
         return self.paused_configuration == webhook.updated_at

@@ -1,0 +1,64 @@
+"""One webhook in a drain: its configuration, its connections, and the rows that are held for it.
+
+A slow receiver keeps its lane busy and no other.
+"""
+
+from __future__ import annotations
+
+import time
+
+from auditwebhooks.conf import conf
+from auditwebhooks.delivery.line import Line
+from auditwebhooks.models import Invocation, Webhook
+from auditwebhooks.transport.client import Client
+
+# A lane holds about so many seconds of its own work: at least two rows for each of its calls.
+_SECONDS = 0.5
+_MOST = 512
+# The rate of a lane is taken over so many seconds.
+_RATE_OVER = 0.1
+
+
+class Lane:
+    """One webhook: its configuration, its connections, and the rows claimed for it."""
+
+    def __init__(self, webhook: Webhook) -> None:
+        self.configure(webhook)
+        self.waiting = Line()
+        # Calls that threads are making now.
+        self.in_flight = 0
+        # Started and not stored yet.
+        self.unsettled: set[int] = set()
+        self._rate = 0.0
+        self._rated_at = self._idle_since = time.monotonic()
+        self._finished = 0
+
+    def configure(self, webhook: Webhook) -> None:
+        self.webhook = webhook
+        self.client = Client(connections=conf.per_webhook_concurrency)
+
+    @property
+    def held(self) -> int:
+        return len(self.waiting) + len(self.unsettled)
+
+    def room(self) -> int:
+        """How many more rows to claim: few for a slow receiver, many for a fast one."""
+        least = 2 * conf.per_webhook_concurrency
+        aim = max(min(int(self._rate * _SECONDS), _MOST), least)
+        # Rows that wait for another of their target leave their places to others.
+        busy = self.waiting.ready + len(self.unsettled)
+        return min(aim - busy, _MOST - self.held) if busy <= aim // 2 else 0
+
+    def take(self, invocations: list[Invocation]) -> None:
+        if not self.held:
+            # Time without work says nothing of the receiver.
+            self._rated_at += time.monotonic() - self._idle_since
+        self.waiting.extend(invocations)
+
+    def finish(self, invocation: Invocation) -> None:
+        self.unsettled.discard(invocation.pk)
+        self._finished += 1
+        now = self._idle_since = time.monotonic()
+        if now - self._rated_at >= _RATE_OVER:
+            self._rate = self._finished / (now - self._rated_at)
+            self._rated_at, self._finished = now, 0
