@@ -22,26 +22,27 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from benchmarks.delivery import start_django
+from benchmarks.writes import OPERATIONS, Writes
 
-OPERATIONS = ("create", "update", "delete")
 SIDES = ("plain", "minimal", "ours")
 
 
-class Minimal:
+class Minimal(Writes):
     """No more than an event needs: nothing is masked, compared, or said of the actor."""
 
-    def __init__(self) -> None:
+    def __init__(self, model: Any, rows: int) -> None:
         from django.db import connection
 
         from auditwebhooks.models import Event
-        from tests.testapp.models import Article
 
+        super().__init__(model, rows)
         self.connection = connection
-        fields = Article._meta.concrete_fields
+        fields = model._meta.concrete_fields
         self.attnames = [one.attname for one in fields]
         quote = connection.ops.quote_name
         columns = ", ".join(quote(one.column) for one in fields)
@@ -51,6 +52,25 @@ class Minimal:
         names = ", ".join(quote(one.column) for one in events)
         marks = ", ".join(["%s"] * len(events))
         self.insert = f"INSERT INTO auditwebhooks_event ({names}) VALUES ({marks})"  # noqa: S608
+
+    def create(self, number: int) -> Any:
+        article = super().create(number)
+        self.write("create", article.pk, None, self.values(article))
+        return article
+
+    def update(self, article: Any) -> None:
+        before = self.read(article.pk)
+        super().update(article)
+        self.write("update", article.pk, before, self.values(article))
+
+    def delete(self, article: Any) -> None:
+        pk = article.pk
+        before = self.read(pk)
+        super().delete(article)
+        self.write("delete", pk, before, None)
+
+    def values(self, article: Any) -> dict[str, Any]:
+        return {name: article.__dict__[name] for name in self.attnames}
 
     def read(self, pk: int) -> dict[str, Any]:
         with self.connection.cursor() as cursor:
@@ -77,57 +97,14 @@ def operations(side: str, rows: int) -> dict[str, Callable[[], float]]:
     import auditwebhooks
     from tests.testapp.models import Article
 
-    minimal = Minimal() if side == "minimal" else None
+    writes = Minimal(Article, rows) if side == "minimal" else Writes(Article, rows)
 
-    def values(article: Any) -> dict[str, Any]:
-        return {name: article.__dict__[name] for name in minimal.attnames}  # type: ignore[union-attr]
+    def run(operation: str) -> float:
+        prepared = writes.prepare(operation)
+        with auditwebhooks.context() if side == "ours" else auditwebhooks.paused():
+            return writes.microseconds(operation, prepared)
 
-    def create() -> None:
-        for number in range(rows):
-            article = Article.objects.create(title=f"Article {number}", options={"a": [1, 2]})
-            if minimal:
-                minimal.write("create", article.pk, None, values(article))
-
-    def update() -> None:
-        for number, article in enumerate(made()):
-            article.title, article.stars = f"Changed {number}", number + 1
-            before = minimal.read(article.pk) if minimal else None
-            article.save()
-            if minimal:
-                minimal.write("update", article.pk, before, values(article))
-
-    def delete() -> None:
-        for article in made():
-            pk = article.pk
-            before = minimal.read(pk) if minimal else None
-            article.delete()
-            if minimal:
-                minimal.write("delete", pk, before, None)
-
-    def made() -> list[Any]:
-        return ready
-
-    def timed(function: Callable[[], None], needs_rows: bool) -> Callable[[], float]:
-        def run() -> float:
-            nonlocal ready
-            with auditwebhooks.paused():
-                ready = [
-                    Article.objects.create(title="x") for _ in range(rows if needs_rows else 0)
-                ]
-            quiet = auditwebhooks.paused() if side != "ours" else auditwebhooks.context()
-            with quiet:
-                started = time.perf_counter()
-                function()
-                return (time.perf_counter() - started) / rows * 1e6
-
-        return run
-
-    ready: list[Any] = []
-    return {
-        "create": timed(create, False),
-        "update": timed(update, True),
-        "delete": timed(delete, True),
-    }
+    return {operation: partial(run, operation) for operation in OPERATIONS}
 
 
 def single(rows: int, rounds: int) -> None:

@@ -86,7 +86,7 @@ def start_django(
         ),
     )
     if database == "postgresql":
-        _make_postgresql_database(name)
+        make_postgresql_database(name)
     import django
 
     django.setup()
@@ -95,7 +95,16 @@ def start_django(
     call_command("migrate", verbosity=0)
 
 
-def _make_postgresql_database(name: str) -> None:
+def make_postgresql_database(name: str) -> None:
+    drop_postgresql_database(name)
+    _ask_postgresql(f"CREATE DATABASE {name}")
+
+
+def drop_postgresql_database(name: str) -> None:
+    _ask_postgresql(f"DROP DATABASE IF EXISTS {name}")
+
+
+def _ask_postgresql(statement: str) -> None:
     import psycopg
 
     with psycopg.connect(
@@ -105,8 +114,7 @@ def _make_postgresql_database(name: str) -> None:
         dbname="postgres",
         autocommit=True,
     ) as connection:
-        connection.execute(f"DROP DATABASE IF EXISTS {name}")
-        connection.execute(f"CREATE DATABASE {name}")
+        connection.execute(statement)
 
 
 def make_bare(url: str, folder: Path, threads: int, body: bytes) -> Callable[[int], float]:
