@@ -33,7 +33,15 @@ def read_row(
     if isinstance(model._meta.pk, models.CompositePrimaryKey):
         rows: models.QuerySet[Any] = models.QuerySet(model, using=using).filter(pk=pk)
         return next(iter(locked(rows, using).values(*attnames)), None)
-    return _select(model, attnames, using, settings.USE_TZ).run(pk, connection)
+    return _select(model, attnames, using, settings.USE_TZ, lock=True).run(pk, connection)
+
+
+def look_at_row(
+    model: type[models.Model], attnames: tuple[str, ...], pk: Any, using: str
+) -> dict[str, Any] | None:
+    """As ``read_row``, but without a lock and outside of transactions too."""
+    statement = _select(model, attnames, using, settings.USE_TZ, lock=False)
+    return statement.run(pk, connections[using])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,11 +69,12 @@ class _Select:
 
 @cache
 def _select(
-    model: type[models.Model], attnames: tuple[str, ...], using: str, use_tz: bool
+    model: type[models.Model], attnames: tuple[str, ...], using: str, use_tz: bool, *, lock: bool
 ) -> _Select:
     """``use_tz``: the converters depend on it."""
     rows: models.QuerySet[Any] = models.QuerySet(model, using=using).filter(pk=_AnyKey())
-    compiler = locked(rows, using).values_list(*attnames).query.get_compiler(using)
+    rows = locked(rows, using) if lock else rows
+    compiler = rows.values_list(*attnames).query.get_compiler(using)
     sql, _params = compiler.as_sql()
     converters = compiler.get_converters([expression for expression, *_rest in compiler.select])
     return _Select(

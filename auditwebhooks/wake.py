@@ -27,6 +27,7 @@ from auditwebhooks.conf import conf
 from auditwebhooks.enums import WakeState
 from auditwebhooks.models import Wake
 from auditwebhooks.querysets import PrimaryQuerySet
+from auditwebhooks.rows import look_at_row
 
 logger = logging.getLogger(__name__)
 
@@ -144,12 +145,11 @@ class _Held:
 
 
 def _read(slot: int) -> _Held | None:
-    row = Wake.objects.primary().filter(slot=slot).values_list("state", "token", "until").first()
+    row = look_at_row(Wake, ("state", "token", "until"), slot, router.db_for_write(Wake))
     if row is None:
         return None
-    state, token, until = row
-    live = state != WakeState.IDLE and until > timezone.now()
-    return _Held(state=state, token=token, is_live=live)
+    live = row["state"] != WakeState.IDLE and row["until"] > timezone.now()
+    return _Held(state=row["state"], token=row["token"], is_live=live)
 
 
 def _create(slot: int, state: WakeState, token: str, lasts: timedelta) -> bool:

@@ -49,7 +49,8 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("models.webhook", "models.wake"),
     ("models.invocation",),
     ("models",),
-    ("rows", "wake"),
+    ("rows",),
+    ("wake",),
     # From a change to an event; from an event to an invocation, a call, a verdict, a row.
     (
         "rotation",
