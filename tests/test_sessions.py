@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from django.contrib import auth
 from django.contrib.auth.models import AnonymousUser, User
+from django.contrib.auth.signals import user_login_failed
 from django.http import HttpRequest
 from django.test import Client
 
@@ -64,6 +65,15 @@ def test_an_unknown_name_is_not_kept(client: Client) -> None:
     assert event.target_id is None
     assert event.payload["data"]["metadata"]["username"] == "***"
     assert "canary" not in event.payload_text
+
+
+@pytest.mark.parametrize("name", ["ada\x00", "ada\ud800"])
+def test_a_name_that_no_database_looks_up_is_told_without_an_error(ada: User, name: str) -> None:
+    """PostgreSQL refuses them, and a refusal in a transaction breaks it."""
+    user_login_failed.send(sender=auth.__name__, credentials={"username": name}, request=None)
+
+    assert told() == [("auth.user.login_failed", "login_failed", "system")]
+    assert Event.objects.get().payload["data"]["metadata"]["username"] == "***"
 
 
 @pytest.mark.parametrize("credentials", [{}, {"token": "canary"}, {"username": 5}])

@@ -13,6 +13,7 @@ from auditwebhooks.capture import harmless, record
 from auditwebhooks.context import context, current
 from auditwebhooks.masking import MASK
 from auditwebhooks.registry import ModelClass
+from auditwebhooks.storable import is_storable
 
 
 def connect(user_model: ModelClass) -> None:
@@ -40,7 +41,8 @@ def _failed(credentials: Mapping[str, Any], **kwargs: Any) -> None:
     manager: Any = auth.get_user_model()._default_manager
     field = auth.get_user_model().USERNAME_FIELD
     name = credentials.get(field, credentials.get("username"))
-    user = manager.filter(**{field: name}).first() if isinstance(name, str) else None
+    is_name = isinstance(name, str) and is_storable(name)
+    user = manager.filter(**{field: name}).first() if is_name else None
     record(
         "login_failed",
         target=user,
