@@ -325,6 +325,8 @@ def only_the_database_knows(one: AnyField, values: Mapping[str, Any]) -> bool:
         or one.attname not in values
         or hasattr(values[one.attname], "resolve_expression")
         or (isinstance(one, models.DecimalField) and _is_rounded(one, values[one.attname]))
+        # SQLite stores NaN as NULL.
+        or (isinstance(one, models.FloatField) and values[one.attname] != values[one.attname])
     )
 
 

@@ -22,6 +22,7 @@ from types import TracebackType
 from typing import Any
 
 from django.http import HttpRequest
+from django.utils.functional import Promise
 
 from auditwebhooks.conf import conf
 from auditwebhooks.enums import ActorType, Source
@@ -162,7 +163,8 @@ def describe_actor(actor: Any, actor_type: str | None = None) -> Actor:
     """A user object or a text as an Actor."""
     if isinstance(actor, Actor):
         return actor
-    if isinstance(actor, str):
+    if isinstance(actor, str | Promise):
+        actor = str(actor)
         if actor == _SYSTEM.id and actor_type is None:
             return _SYSTEM
         return Actor(id=actor, name=actor, type=actor_type or ActorType.SERVICE_ACCOUNT.value)
@@ -188,7 +190,8 @@ def _email(user: Any) -> str:
 
 def source_of(here: Context) -> str:
     if here.source is not None:
-        return here.source
+        # It may be a lazy translation.
+        return str(here.source)
     if here.request is not None:
         return _request_source(here.request).value
     return _process_source().value
@@ -247,13 +250,17 @@ def metadata_of(here: Context, actor: Actor) -> dict[str, Any]:
 
 
 def _request_metadata(request: HttpRequest) -> dict[str, Any]:
-    return {
+    found = {
         "request_id": _request_id(request),
         "ip": client_ip(request),
-        "user_agent": request.META.get("HTTP_USER_AGENT", "")[:_MAX_TEXT],
+        "user_agent": request.META.get("HTTP_USER_AGENT", ""),
         "method": request.method,
         "path": _path(request),
     }
+    cut = [name for name, text in found.items() if text and len(text) > _MAX_TEXT]
+    for name in cut:
+        found[name] = found[name][:_MAX_TEXT]
+    return {**found, "cut": [f"metadata.{name}" for name in cut]} if cut else found
 
 
 def _request_id(request: HttpRequest) -> str:
@@ -273,7 +280,7 @@ def client_ip(request: HttpRequest) -> str | None:
     forwarded = request.META.get("HTTP_X_FORWARDED_FOR", "")
     chain = [part.strip() for part in forwarded.split(",") if part.strip()]
     if hops and chain:
-        return str(chain[-min(hops, len(chain))])[:_MAX_TEXT]
+        return str(chain[-min(hops, len(chain))])
     return request.META.get("REMOTE_ADDR") or None
 
 
@@ -284,4 +291,4 @@ def _path(request: HttpRequest) -> str:
     for name, value in (match.kwargs if match else {}).items():
         if looks_secret(name) and str(value):
             path = path.replace(str(value), MASK)
-    return path[:_MAX_TEXT]
+    return path

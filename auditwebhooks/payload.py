@@ -60,7 +60,12 @@ class Payload:
 
     def as_text(self) -> str:
         """The JSON text that is stored. Raises ValueError for what JSON cannot hold."""
-        return _ENCODER.encode(self.as_dict())
+        return json_text(self.as_dict())
+
+
+def json_text(value: Any) -> str:
+    """Compact and ASCII. Raises ValueError for what JSON cannot hold."""
+    return _ENCODER.encode(value)
 
 
 def new_event_id(nanoseconds: int) -> str:
@@ -145,7 +150,8 @@ FIELDS: tuple[PayloadField, ...] = (
         path="data.metadata",
         type="object",
         meaning="request_id, ip, user_agent, method and path of the request, actor_pk, the "
-        "changed_fields of an update, and what the host added",
+        "changed_fields of an update, cut: the names of what is not whole, and what the host "
+        "added",
         open=True,
     ),
     PayloadField(

@@ -6,10 +6,12 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from itertools import chain, islice
+from operator import attrgetter
 from typing import Any, TypeVar
 
 from django.conf import settings
@@ -17,7 +19,7 @@ from django.db import DatabaseError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import timezone
 
-from auditwebhooks import wake
+from auditwebhooks import cuts, wake
 from auditwebhooks.conf import conf
 from auditwebhooks.context import Actor, actor_of, current, metadata_of, source_of
 from auditwebhooks.enums import ActorType, Source
@@ -142,7 +144,7 @@ def _moment(nanoseconds: int) -> datetime:
 
 def insert(drafted: Draft, using: str) -> Event:
     """Write one event, and ring when its transaction commits."""
-    event = Event(**_values(drafted))
+    event = Event(**_values(drafted, connections[using]))
     event.save(using=using, force_insert=True)
     event_recorded.send_robust(sender=Event, event=event)
     wake.ring_after_commit(using)
@@ -165,7 +167,7 @@ def insert_all(drafts: Iterable[Draft], using: str) -> None:
 
 def _row(drafted: Draft, connection: BaseDatabaseWrapper) -> tuple[Any, ...]:
     """The columns' values as the database driver takes them."""
-    values = _values(drafted)
+    values = _values(drafted, connection)
     created_at = connection.ops.adapt_datetimefield_value(values["created_at"])
     values["created_at"] = created_at
     values["fanned_out_at"] = values["fanned_out_at"] and created_at
@@ -206,27 +208,54 @@ def _statements(using: str) -> tuple[str, str]:
     return insert, f"COPY {table} ({names}) FROM STDIN"
 
 
-def _values(drafted: Draft) -> dict[str, Any]:
-    """Column of an event -> its value, in the order of the model's fields."""
+# The texts of a payload that stand in columns too, in the order of the model's fields.
+_TEXTS = (
+    "event_type",
+    "action",
+    "actor_id",
+    "actor_name",
+    "actor_type",
+    "source",
+    "target_type",
+    "target_id",
+    "target_name",
+)
+_texts_of = attrgetter(*_TEXTS)
+
+
+def _values(drafted: Draft, connection: BaseDatabaseWrapper) -> dict[str, Any]:
+    """Column of an event -> its value, in the order of the model's fields. Texts are made to
+    fit; the payload keeps them whole."""
     payload = drafted.payload
+    texts: dict[str, str | None] = {}
+    cut: dict[str, str] = {}
+    for name, text in zip(_TEXTS, _texts_of(payload), strict=True):
+        texts[name] = kept = storable(text or "")[:COLUMN_LENGTH]
+        if kept is not text and text and kept != text:
+            cut[name] = kept
+    if payload.target_id is None:
+        texts["target_id"] = None
     return {
         "event_id": payload.event_id,
-        "event_type": _column(payload.event_type),
+        "event_type": texts.pop("event_type"),
         "created_at": drafted.created_at,
-        "action": _column(payload.action),
-        "actor_id": _column(payload.actor_id),
-        "actor_name": _column(payload.actor_name),
-        "actor_type": _column(payload.actor_type),
-        "source": _column(payload.source),
-        "target_type": _column(payload.target_type),
-        "target_id": None if payload.target_id is None else _column(payload.target_id),
-        "target_name": _column(payload.target_name),
-        "payload_text": payload.as_text(),
+        **texts,
+        "payload_text": cuts.text_of(payload, cut, partial(_room, connection)),
         # What is recorded while sending is off is sent by a replay only.
         "fanned_out_at": None if conf.send else drafted.created_at,
     }
 
 
-def _column(text: str | None) -> str:
-    """A text that fits a column; the payload keeps it whole."""
-    return storable(text or "")[:COLUMN_LENGTH]
+def _room(connection: BaseDatabaseWrapper) -> int:
+    """How long the text of a payload may be."""
+    if connection.vendor != "mysql":
+        return cuts.MAX_LENGTH
+    # Past what refuses queries while names are told.
+    with closing(connection.create_cursor()) as cursor:
+        cursor.execute("SELECT @@max_allowed_packet")
+        packet = int(cursor.fetchone()[0])
+    # A statement is one packet, and writes each quote and backslash as two.
+    return min(cuts.MAX_LENGTH, packet // 2 - _REST_OF_THE_STATEMENT)
+
+
+_REST_OF_THE_STATEMENT = 64 * 1024

@@ -40,7 +40,23 @@ _WIDE = Context(prec=1000)
 
 # Deeper data is cut: what reads it, the database included, would fail on it.
 _MAX_DEPTH = 60
-_TOO_DEEP = "(nested too deeply)"
+TOO_DEEP = "(nested too deeply)"
+
+
+class TooDeep(str):
+    """Stands for data that is nested too deeply; still compared by what it stands for."""
+
+    digest: str
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, TooDeep):
+            return self.digest == other.digest
+        return str(self) == other
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    __hash__ = str.__hash__
 
 
 def to_json(field: AnyField, value: Any) -> JSONValue:
@@ -92,22 +108,33 @@ def _json_field(field: models.JSONField[Any, Any], value: Any) -> JSONValue:
     return plain(value)
 
 
-def plain(value: Any, depth: int = 0) -> JSONValue:
-    """A Python value as JSON data that every database and reader accepts."""
+def plain(value: Any, above: tuple[int, ...] = ()) -> JSONValue:
+    """A Python value as JSON data that every database and reader accepts. ``above``: the ids of
+    what it is in."""
     if isinstance(value, Mapping | list | tuple | set | frozenset):
-        if depth >= _MAX_DEPTH:
-            return _TOO_DEEP
-        return _container(value, depth + 1)
+        if len(above) >= _MAX_DEPTH or id(value) in above:
+            return _too_deep(value)
+        return _container(value, (*above, id(value)))
     for kinds, convert in _CONVERSIONS:
         if isinstance(value, kinds):
             return convert(value)
     return _text(value)
 
 
-def _container(value: Any, depth: int) -> JSONValue:
+def _too_deep(value: Any) -> TooDeep:
+    cut = TooDeep(TOO_DEEP)
+    text = ""
+    # Deeper still than Python can write, or part of itself: then all are the same.
+    with contextlib.suppress(Exception):
+        text = json.dumps(value, sort_keys=True, default=_text)
+    cut.digest = hashlib.sha256(text.encode()).hexdigest()
+    return cut
+
+
+def _container(value: Any, above: tuple[int, ...]) -> JSONValue:
     if isinstance(value, Mapping):
-        return {_text(key): plain(item, depth) for key, item in value.items()}
-    items = [plain(item, depth) for item in value]
+        return {_text(key): plain(item, above) for key, item in value.items()}
+    items = [plain(item, above) for item in value]
     if isinstance(value, set | frozenset):
         items.sort(key=lambda item: (str(item), type(item).__name__))
     return items
@@ -156,8 +183,8 @@ def _binary(value: bytes) -> dict[str, JSONValue]:
 _CONVERSIONS: tuple[tuple[Any, Callable[[Any], JSONValue]], ...] = (
     ((bool, type(None)), lambda value: value),
     (enum.Enum, lambda value: plain(value.value)),
-    # Reads *** and is still compared by what it carries.
-    (ProtectedText, lambda value: value),
+    # They are still compared by what they carry.
+    ((ProtectedText, TooDeep), lambda value: value),
     (str, str),
     (int, _integer),
     (float, _float),

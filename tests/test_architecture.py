@@ -43,7 +43,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("templating", "transport.address", "transport.guard", "queue"),
     # The shape of an event, and a model's values as JSON.
     ("transport.client", "payload", "snapshot", "receiver"),
-    ("rules", "querysets"),
+    ("rules", "querysets", "cuts"),
     # Tables.
     ("models.fields", "models.event"),
     ("models.webhook", "models.wake"),

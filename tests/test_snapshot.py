@@ -181,7 +181,7 @@ def test_nesting_of_any_depth_is_json(depth):
 def test_value_that_holds_itself_is_json():
     value: list[Any] = [1]
     value.append(value)
-    assert json.dumps(plain(value), allow_nan=False).startswith("[1, [1, ")
+    assert plain(value) == [1, "(nested too deeply)"]
 
 
 # --- fields -------------------------------------------------------------------------------
