@@ -21,7 +21,7 @@ from django.db.models.sql.where import WhereNode
 from auditwebhooks.capture import harmless, is_going, is_recording
 from auditwebhooks.enums import Action
 from auditwebhooks.names import Names
-from auditwebhooks.recording import Draft
+from auditwebhooks.recording import Draft, Surroundings, surroundings
 from auditwebhooks.registry import ModelClass, registry
 from auditwebhooks.rows import (
     Rows,
@@ -289,17 +289,22 @@ class Before:
             self._record({owner: now._members(owner) for owner in self.owners})
 
     def _record(self, after: Mapping[Any, set[Any]]) -> None:
-        for page in pages(after.items(), _PAGE):
+        changed = {
+            owner: members
+            for owner, members in after.items()
+            if members != self._members(owner)
+            and not is_going(self.relation.owner, self.owners[owner].pk, self.using)
+        }
+        if not changed:
+            return
+        # Before names are told without a query: to know the user may take one.
+        around = surroundings()
+        for page in pages(changed.items(), _PAGE):
             with Names(self.relation.owner, self.using) as names:
-                drafts = [
-                    self._draft(owner, members, names)
-                    for owner, members in page
-                    if members != self._members(owner)
-                    and not is_going(self.relation.owner, self.owners[owner].pk, self.using)
-                ]
+                drafts = [self._draft(owner, members, names, around) for owner, members in page]
             write(drafts, self.using)
 
-    def _draft(self, owner: Any, members: set[Any], names: Names) -> Draft:
+    def _draft(self, owner: Any, members: set[Any], names: Names, around: Surroundings) -> Draft:
         instance, name = self.owners[owner], self.relation.field.name
         before = self._members(owner)
         stored = self.subject.snapshot(instance.__dict__)
@@ -321,6 +326,7 @@ class Before:
             previous={**stored, name: told[0]},
             current={**stored, name: told[1]},
             metadata={"changed_fields": [name]},
+            around=around,
         )
 
     def _listed(self, members: Iterable[Any]) -> list[Any]:

@@ -15,7 +15,7 @@ from auditwebhooks.bulk import PAGE
 from auditwebhooks.capture import harmless, is_recording
 from auditwebhooks.enums import Action
 from auditwebhooks.names import Names
-from auditwebhooks.recording import Draft
+from auditwebhooks.recording import Draft, Surroundings, surroundings
 from auditwebhooks.registry import ModelClass
 from auditwebhooks.rows import (
     Rows,
@@ -127,18 +127,25 @@ def _record_merge(
             write([subject.draft(Action.CREATE.value, None, "", metadata=rows)], using)
         return
     after = _look_up(subject, key, made, using, lock=False) or {}
+    # Before names are told without a query: to know the user may take one.
+    around = surroundings()
     for page in pages(after.items(), PAGE):
         with Names(subject.model, using) as names:
             drafts = [
                 drafted
                 for found, instance in page
-                if (drafted := _merged(subject, before.get(found), instance, names)) is not None
+                if (drafted := _merged(subject, before.get(found), instance, names, around))
+                is not None
             ]
         write(drafts, using)
 
 
 def _merged(
-    subject: Subject, before: models.Model | None, after: models.Model, names: Names
+    subject: Subject,
+    before: models.Model | None,
+    after: models.Model,
+    names: Names,
+    around: Surroundings,
 ) -> Draft | None:
     current = subject.snapshot(after.__dict__)
     previous = None if before is None else subject.snapshot(before.__dict__)
@@ -153,4 +160,5 @@ def _merged(
         current=current,
         previous=previous,
         metadata=None if changed is None else {"changed_fields": changed},
+        around=around,
     )

@@ -16,9 +16,12 @@ from django.db.models import F, Value
 from django.db.models.functions import Upper
 from django.db.models.signals import post_delete, post_save, pre_delete, pre_save
 from django.dispatch import Signal
+from django.test import RequestFactory
+from django.utils.functional import SimpleLazyObject
 
 import auditwebhooks
 from auditwebhooks.audited import manager_class, queryset_class
+from auditwebhooks.context import Context, within
 from auditwebhooks.models import Event
 from auditwebhooks.rows import take_write_lock
 from tests.testapp.models import Article, Book, Draft, Membership, Seat, Tag, Team
@@ -285,3 +288,30 @@ def test_a_bulk_update_of_rows_in_between_tells_the_old_owner() -> None:
     membership.team = blue
     Membership.objects.bulk_update([membership], ["team"])
     assert told() == [("update", str(red.pk), ["members"])]
+
+
+# --- who acts -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda article: Tag.objects.bulk_create([Tag(name="x")]),
+        lambda article: Tag.objects.bulk_create([Tag(name="x")], ignore_conflicts=True),
+        lambda article: Article.objects.update(stars=9),
+        lambda article: Article.objects.all().delete(),
+        lambda article: article.tags.clear(),
+        lambda article: article.tags.get().articles.clear(),
+    ],
+)
+def test_a_user_who_was_not_asked_for_yet_is_known_in_bulk_writes(
+    article: Article, write: Callable[[Article], object], rf: RequestFactory
+) -> None:
+    """Names are told without a query; the user of a session takes one."""
+    with auditwebhooks.paused():
+        ada = User.objects.create(username="ada")
+    request = rf.post("/")
+    request.user = SimpleLazyObject(lambda: User.objects.get(pk=ada.pk))
+    with within(Context(request=request)):
+        write(article)
+    assert set(Event.objects.values_list("actor_id", flat=True)) == {"ada"}
