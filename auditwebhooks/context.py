@@ -26,6 +26,7 @@ from django.utils.functional import Promise
 
 from auditwebhooks.conf import conf
 from auditwebhooks.enums import ActorType, Source
+from auditwebhooks.impersonation import impersonator_of
 from auditwebhooks.masking import MASK, looks_secret
 
 # Longer texts of a request are cut: they are typed by strangers.
@@ -51,6 +52,8 @@ class Actor:
     name: str
     type: str
     pk: str | None = None
+    # Id and key of the user in whose place this one acts.
+    impersonating: Mapping[str, str | None] | None = None
 
 
 _SYSTEM = Actor(id="system", name="system", type=ActorType.SYSTEM.value)
@@ -156,7 +159,14 @@ def actor_of(here: Context) -> Actor:
     if here.actor is not None:
         return describe_actor(here.actor, here.actor_type)
     user = getattr(here.request, "user", None)
-    return describe_actor(user) if user is not None else _SYSTEM
+    if user is None:
+        return _SYSTEM
+    actor = describe_actor(user)
+    impersonator = impersonator_of(here.request, user)
+    if impersonator is None:
+        return actor
+    told = {"id": actor.id, "pk": actor.pk}
+    return replace(describe_actor(impersonator), impersonating=told)
 
 
 def describe_actor(actor: Any, actor_type: str | None = None) -> Actor:
@@ -245,6 +255,8 @@ def metadata_of(here: Context, actor: Actor) -> dict[str, Any]:
         found.update(_request_metadata(here.request))
     if actor.pk is not None:
         found["actor_pk"] = actor.pk
+    if actor.impersonating is not None:
+        found["impersonating"] = actor.impersonating
     found.update(here.metadata)
     return found
 

@@ -149,9 +149,9 @@ FIELDS: tuple[PayloadField, ...] = (
     PayloadField(
         path="data.metadata",
         type="object",
-        meaning="request_id, ip, user_agent, method and path of the request, actor_pk, the "
-        "changed_fields of an update, cut: the names of what is not whole, and what the host "
-        "added",
+        meaning="request_id, ip, user_agent, method and path of the request, actor_pk, "
+        "impersonating: the user in whose place the actor acts, the changed_fields of an update, "
+        "cut: the names of what is not whole, and what the host added",
         open=True,
     ),
     PayloadField(

@@ -145,6 +145,8 @@ def _pack(*, task: dict[str, Any], **kwargs: Any) -> None:
                 "name": actor.name,
                 "type": actor.type,
                 "pk": actor.pk,
+                # A worker of an earlier release knows no impersonation.
+                **({"impersonating": actor.impersonating} if actor.impersonating else {}),
             },
             "source": source_of(here),
         }

@@ -21,6 +21,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     # Settings, and what needs nothing.
     (
         "conf",
+        "impersonation",
         "masking",
         "retry",
         "signing",

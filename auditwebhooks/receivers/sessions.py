@@ -11,6 +11,7 @@ from django.db import models
 
 from auditwebhooks.capture import harmless, record
 from auditwebhooks.context import context, current
+from auditwebhooks.impersonation import impersonator_of
 from auditwebhooks.masking import MASK
 from auditwebhooks.registry import ModelClass
 from auditwebhooks.storable import is_storable
@@ -52,6 +53,8 @@ def _failed(credentials: Mapping[str, Any], **kwargs: Any) -> None:
 
 
 def _record(action: str, what: str, user: models.Model) -> None:
-    # Whoever logs in or out acts, unless the host says that another does.
-    with context(actor=current().actor or user):
+    # Whoever logs in or out acts, unless the host or an impersonation says that another does.
+    here = current()
+    is_impersonated = impersonator_of(here.request, user) is not None
+    with context(actor=here.actor or (None if is_impersonated else user)):
         record(action, target=user, event_type=f"auth.user.{what}")
