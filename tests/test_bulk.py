@@ -95,7 +95,7 @@ def test_update_is_recorded_for_each_row__auditlog_203(articles: list[Article]) 
     assert Event.objects.first().event_type == "testapp.article.updated"
 
 
-def test_update_tells_expressions_by_their_result(articles: list[Article]) -> None:
+def test_update_tells_expressions_by_their_result__easy_audit_128(articles: list[Article]) -> None:
     Article.objects.update(stars=F("stars") + 2, title=Upper("title"))
 
     data = events()[0]["data"]
@@ -132,6 +132,20 @@ def test_masked_fields_stay_masked() -> None:
 
     assert told() == [("update", told()[0][1], ["iban", "settings"])]
     assert "canary" not in json.dumps(events())
+
+
+def test_a_password_in_bulk_writes_never_reaches_an_event__easy_audit_219() -> None:
+    User.objects.bulk_create([User(username="ada", password="canary-1")])
+    User.objects.update(password="canary-2")
+    User.objects.all().delete()
+
+    shown = [
+        (one["data"]["current_target_object"] or one["data"]["previous_target_object"])
+        for one in events()
+    ]
+    assert [one["password"] for one in shown] == ["***"] * 3
+    assert told()[1][2] == ["password"]
+    assert not any("canary" in event.payload_text for event in Event.objects.all())
 
 
 def test_update_through_joins_distinct_and_annotations() -> None:
@@ -241,13 +255,14 @@ def test_what_the_host_s_queryset_adds_is_told_too() -> None:
     assert book["data"]["metadata"]["changed_fields"] == ["title", "edited"]
 
 
-def test_related_managers_are_seen() -> None:
+def test_related_managers_are_seen__netbox_20713() -> None:
     with auditwebhooks.paused():
         ada = User.objects.create(username="ada")
         Book.objects.create(title="One", author=ada)
     ada.books.update(pages=3)
 
     assert told() == [("update", told()[0][1], ["pages", "edited"])]
+    assert events()[0]["data"]["previous_target_object"]["pages"] == 0
 
 
 # --- what a delete leaves behind ----------------------------------------------------------
@@ -515,7 +530,7 @@ def test_values_of_every_kind() -> None:
     assert event["data"]["current_target_object"]["amount"] == "1.0000"
 
 
-def test_ten_thousand_rows_take_three_statements_a_thousand() -> None:
+def test_ten_thousand_rows_take_three_statements_a_thousand__simple_history_1563() -> None:
     count = 10_000
     with CaptureQueriesContext(connection) as creating:
         Place.objects.bulk_create([Place(name=str(number)) for number in range(count)])

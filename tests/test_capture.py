@@ -6,6 +6,7 @@ import json
 import logging
 import re
 import uuid
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.core import serializers
-from django.db import IntegrityError, connection, models, transaction
+from django.db import DatabaseError, IntegrityError, connection, models, transaction
 from django.db.models import F
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
@@ -35,6 +36,7 @@ from tests.testapp.models import (
     Place,
     Restaurant,
     Section,
+    Tag,
 )
 
 pytestmark = pytest.mark.django_db
@@ -164,7 +166,7 @@ def test_the_payload_has_no_other_keys(article: Article) -> None:
     ]
 
 
-def test_a_write_costs_few_statements(article: Article) -> None:
+def test_a_write_costs_few_statements__easy_audit_160(article: Article) -> None:
     """A create one more than without us, an update, a delete and a change of nothing the SELECT
     of the old row besides; on SQLite becoming the writer is one of its own."""
     lock = connection.vendor == "sqlite"
@@ -181,7 +183,7 @@ def test_a_write_costs_few_statements(article: Article) -> None:
     assert statements(article.delete) == 2 + 2 + lock
 
 
-def test_a_save_that_changes_nothing_records_nothing(article: Article) -> None:
+def test_a_save_that_changes_nothing_records_nothing__simple_history_302(article: Article) -> None:
     article.save()
 
     assert events() == []
@@ -204,6 +206,68 @@ def test_the_same_value_in_other_clothes_is_no_change(
     article.save()
 
     assert events() == []
+
+
+def test_a_zero_of_a_decimal_is_no_change__auditlog_112(article: Article) -> None:
+    for zero in (0, Decimal(0), Decimal("0.00"), "0.0", 0.0):
+        article.price = zero
+        article.save()
+
+    assert [one["data"]["metadata"]["changed_fields"] for one in events()] == [["price"]]
+    assert last()["data"]["current_target_object"]["price"] == "0.00"
+
+
+def test_trailing_zeros_of_a_decimal_are_no_change__auditlog_260(article: Article) -> None:
+    article.price = Decimal("44.00")
+    article.save()
+    article.price = sum([Decimal("22.0"), Decimal("22")])
+    article.save()
+
+    assert len(events()) == 1
+
+
+def test_the_hundredth_save_costs_what_the_first_did__easy_audit_256(article: Article) -> None:
+    """However many events and rows there are."""
+    costs = set()
+    for number in range(1, 101):
+        article.title = str(number)
+        with CaptureQueriesContext(connection) as queries:
+            article.save()
+        costs.add(len(queries))
+
+    assert len(costs) == 1
+
+
+def test_a_failed_update_leaves_no_event__auditlog_593() -> None:
+    with auditwebhooks.paused():
+        Tag.objects.create(name="taken")
+        tag = Tag.objects.create(name="mine")
+    tag.name = "taken"
+    with suppress(IntegrityError), transaction.atomic():
+        tag.save()
+    with suppress(DatabaseError), transaction.atomic():
+        Tag(pk=4711, name="nobody").save(force_update=True)
+    tag.name = "other"
+    tag.save()
+
+    [payload] = events()
+    assert payload["data"]["previous_target_object"]["name"] == "mine"
+    assert payload["data"]["current_target_object"]["name"] == "other"
+
+
+def test_a_user_who_goes_leaves_the_history__auditlog_245(article: Article) -> None:
+    with auditwebhooks.paused():
+        ada = User.objects.create_user("ada", "ada@example.com")
+    key = str(ada.pk)
+    with auditwebhooks.context(actor=ada):
+        article.delete()
+    ada.delete()
+
+    payload = events()[0]
+    assert payload["event_type"] == "testapp.article.deleted"
+    assert payload["data"]["actor_id"] == "ada@example.com"
+    assert payload["data"]["metadata"]["actor_pk"] == key
+    assert types()[-1] == "auth.user.deleted"
 
 
 def test_times_are_compared_as_moments(article: Article) -> None:
@@ -229,7 +293,7 @@ def test_an_in_place_change_of_json_is_seen(article: Article) -> None:
     assert data["current_target_object"]["options"] == {"colours": ["red", "blue"]}
 
 
-def test_update_fields_tell_only_what_was_written(article: Article) -> None:
+def test_update_fields_tell_only_what_was_written__simple_history_1127(article: Article) -> None:
     article.title = "Written"
     article.stars = 5
     article.save(update_fields=["title"])
@@ -259,7 +323,9 @@ def test_an_expression_is_told_by_its_result(article: Article) -> None:
     assert data["current_target_object"]["stars"] == 3
 
 
-def test_previous_is_what_the_database_held_not_what_was_loaded(article: Article) -> None:
+def test_previous_is_what_the_database_held__netbox_7727(
+    article: Article,
+) -> None:
     stale = Article.objects.get()
     article.title = "Second"
     article.save()
@@ -302,7 +368,7 @@ def test_an_explicit_key_of_a_new_row_is_a_create() -> None:
     assert types() == ["testapp.article.created"]
 
 
-def test_a_rollback_leaves_neither_change_nor_event(article: Article) -> None:
+def test_a_rollback_leaves_neither_change_nor_event__netbox_9466(article: Article) -> None:
     with pytest.raises(ZeroDivisionError), transaction.atomic():
         Article.objects.create(title="Never")
         article.delete()
@@ -361,7 +427,7 @@ def test_a_change_of_an_excluded_field_is_no_event() -> None:
     assert types() == ["testapp.account.created"]
 
 
-def test_a_password_never_reaches_an_event() -> None:
+def test_a_password_never_reaches_an_event__easy_audit_113() -> None:
     user = User.objects.create_user("ada", "ada@example.com", "hunter2")
     user.set_password("correct horse")
     user.save()

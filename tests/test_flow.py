@@ -63,7 +63,7 @@ def test_a_change_by_a_user_arrives_signed_judged_and_recorded(
     assert invocation.event.payload["event_id"].replace("-", "") in delivery.headers["webhook-id"]
 
 
-def test_a_rollback_sends_nothing(inbox: Inbox) -> None:
+def test_a_rollback_sends_nothing__django_webhook_23(inbox: Inbox) -> None:
     make_webhook(url=inbox.url)
     with pytest.raises(ZeroDivisionError), transaction.atomic():
         Article.objects.create(title="Never")

@@ -69,7 +69,7 @@ def test_a_user_without_address_is_known_by_name(client: Client) -> None:
     assert last()["actor_id"] == last()["actor_name"] == "grace"
 
 
-def test_a_token_is_the_api(client: Client, ada: User) -> None:
+def test_a_token_is_the_api__auditlog_115(client: Client, ada: User) -> None:
     token = Token.objects.create(user=ada)
     client.post("/change/api/", headers={"Authorization": f"Token {token.key}"})
 
@@ -77,11 +77,27 @@ def test_a_token_is_the_api(client: Client, ada: User) -> None:
     assert last()["source"] == "API"
 
 
-def test_basic_authentication_is_the_api(client: Client, ada: User) -> None:
+def test_basic_authentication_is_the_api__auditlog_318(client: Client, ada: User) -> None:
     given = base64.b64encode(b"ada:pw").decode()
     client.post("/change/api/", headers={"Authorization": f"Basic {given}"})
 
     assert last()["actor_id"] == "ada@example.com"
+    assert last()["source"] == "API"
+
+
+def test_json_with_a_bearer_of_the_host_s_own_is_the_api__auditlog_532(
+    client: Client, ada: User
+) -> None:
+    """As JSON web tokens come, read by an authentication class."""
+    client.post(
+        "/change/bearer/",
+        {"title": "x"},
+        content_type="application/json",
+        headers={"Authorization": f"Bearer {ada.pk}"},
+    )
+
+    assert last()["actor_id"] == "ada@example.com"
+    assert last()["actor_type"] == "user"
     assert last()["source"] == "API"
 
 

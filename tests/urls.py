@@ -10,5 +10,6 @@ urlpatterns = [
     path("change/async/", views.change_async),
     path("change/another/", views.change_for_another),
     path("change/api/", views.change_by_api),
+    path("change/bearer/", views.change_by_bearer),
     path("reset/<slug:uid>/<slug:token>/", views.change),
 ]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse
 from rest_framework.authentication import (
+    BaseAuthentication,
     BasicAuthentication,
     SessionAuthentication,
     TokenAuthentication,
@@ -36,4 +38,19 @@ def change_for_another(request: HttpRequest) -> HttpResponse:
 @authentication_classes([TokenAuthentication, BasicAuthentication, SessionAuthentication])
 def change_by_api(request: Request) -> Response:
     Article.objects.create(title="By the API")
+    return Response("changed")
+
+
+class BearerAuthentication(BaseAuthentication):
+    """Of the host's own, as for JSON web tokens; here the token is a user's key."""
+
+    def authenticate(self, request: Request) -> tuple[User, None] | None:
+        scheme, _, key = request.headers.get("Authorization", "").partition(" ")
+        return (User.objects.get(pk=key), None) if scheme == "Bearer" else None
+
+
+@api_view(["POST"])
+@authentication_classes([BearerAuthentication])
+def change_by_bearer(request: Request) -> Response:
+    Article.objects.create(title=request.data["title"])
     return Response("changed")
