@@ -92,6 +92,27 @@ def test_pickled_querysets_and_managers_are_audited_again() -> None:
     assert is_audited(manager)
 
 
+@pytest.mark.django_db
+def test_related_managers_are_copied_as_what_they_are() -> None:
+    """Django does so for create(), using() and db_manager()."""
+    section = Section.objects.create(title="News")
+    article = section.article_set.create(title="a")
+    tag = article.tags.create(name="t")
+    other = tag.articles.create(title="b")
+    section.article_set.get_or_create(title="c")
+    article.tags.update_or_create(name="t", defaults={"weight": 2})
+
+    for manager in (section.article_set, article.tags, tag.articles):
+        assert type(manager.db_manager("default")) is type(manager)
+        assert type(copy.copy(manager)) is type(manager)
+        assert is_audited(manager.db_manager("default"))
+    assert list(section.article_set.using("default").order_by("title")) == [
+        article,
+        *section.article_set.filter(title="c"),
+    ]
+    assert list(tag.articles.using("default").order_by("pk")) == [article, other]
+
+
 def test_managers_are_equal_to_those_they_stand_for() -> None:
     plain = copy.copy(Book._meta.local_managers[0])
     assert type(plain) is BookManager
