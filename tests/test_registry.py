@@ -20,16 +20,21 @@ from tests.testapp.models import (
     Article,
     ArticleProxy,
     Book,
+    Building,
     Cafe,
     Draft,
     Everything,
+    House,
     Membership,
+    Note,
     Place,
+    Plain,
     Restaurant,
     Seat,
     Section,
     Tag,
     Team,
+    Topic,
 )
 
 EVERY_ACTION = frozenset({"create", "update", "delete"})
@@ -124,16 +129,21 @@ def test_wildcard_of_an_app():
         Account,
         Article,
         Book,
+        Building,
         Cafe,
         Draft,
         Everything,
+        House,
         Membership,
+        Note,
         Place,
+        Plain,
         Restaurant,
         Seat,
         Section,
         Tag,
         Team,
+        Topic,
     }
 
 

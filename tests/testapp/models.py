@@ -6,6 +6,8 @@ import uuid
 from typing import Any
 
 from django.conf import settings
+from django.contrib.contenttypes.fields import GenericForeignKey, GenericRelation
+from django.contrib.contenttypes.models import ContentType
 from django.db import models
 
 import auditwebhooks
@@ -203,3 +205,56 @@ class Seat(models.Model):
 
     def __str__(self) -> str:
         return f"{self.row}{self.number}"
+
+
+@auditwebhooks.register
+class Note(models.Model):
+    """Audited; belongs to an object of any model."""
+
+    text = models.CharField(max_length=100)
+    content_type = models.ForeignKey(ContentType, on_delete=models.CASCADE, null=True)
+    object_id = models.PositiveIntegerField(null=True)
+    about = GenericForeignKey()
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class Dated(models.Model):
+    """Abstract."""
+
+    title = models.CharField(max_length=100)
+    made_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        abstract = True
+
+    def __str__(self) -> str:
+        return self.title
+
+
+@auditwebhooks.register
+class Topic(Dated):
+    """Audited; its fields come from an abstract parent, and notes go with it."""
+
+    notes = GenericRelation(Note)
+
+
+class Plain(Dated):
+    """Not audited, though its sibling is."""
+
+
+class Building(models.Model):
+    """Not audited, though its child is."""
+
+    street = models.CharField(max_length=100)
+
+    def __str__(self) -> str:
+        return self.street
+
+
+@auditwebhooks.register
+class House(Building):
+    """Audited, and its parent is not."""
+
+    rooms = models.IntegerField(default=1)
