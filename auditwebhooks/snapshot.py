@@ -276,8 +276,14 @@ def _json_copy(value: Any, depth: int) -> Any:
     if depth >= _MAX_DEPTH:
         return _UNUSUAL
     if kind is list:
-        items = [_json_copy(item, depth + 1) for item in value]
-        return _UNUSUAL if _UNUSUAL in items else items
+        items = []
+        for item in value:
+            copy = _json_copy(item, depth + 1)
+            if copy is _UNUSUAL:
+                # At once: a list that holds itself twice would be read for ever.
+                return _UNUSUAL
+            items.append(copy)
+        return items
     if kind is dict:
         copied = {}
         for key, item in value.items():

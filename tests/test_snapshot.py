@@ -182,6 +182,11 @@ def test_value_that_holds_itself_is_json():
     value: list[Any] = [1]
     value.append(value)
     assert plain(value) == [1, "(nested too deeply)"]
+    value += [value, {"again": value}]
+    cut = "(nested too deeply)"
+    assert everything("data", value) == plain(value) == [1, cut, cut, {"again": cut}]
+    fields = [Everything._meta.get_field("data")]
+    assert snapshot(fields, {"data": value}) == {"data": plain(value)}
 
 
 # --- fields -------------------------------------------------------------------------------
