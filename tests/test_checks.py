@@ -25,6 +25,14 @@ def test_a_good_project_gets_no_message() -> None:
     assert found() == []
 
 
+def test_where_the_app_is_not_installed_nothing_is_missing(settings: Any) -> None:
+    """As in a test of the host's that has other apps."""
+    settings.INSTALLED_APPS = ["django.contrib.contenttypes", "django.contrib.auth"]
+    settings.MIDDLEWARE = []
+
+    assert found() == []
+
+
 def test_every_message_has_an_id_and_a_hint(settings: Any) -> None:
     settings.AUDITWEBHOOKS = {
         "NO_SUCH_KEY": 1,
