@@ -190,7 +190,8 @@ def _named_like(host: Any, bases: tuple[Any, ...]) -> Any:
 
 
 def _standing_for(audited: Any) -> Any:
-    return audited._auditwebhooks_host
+    """Its subclasses, such as Django's related managers, stand for themselves."""
+    return vars(audited).get("_auditwebhooks_host", audited)
 
 
 def _remade(instance: Any, reduced: Any) -> Any:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync
+from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.db import models
 from django.db.models.options import Options
@@ -119,6 +120,22 @@ def test_managers_are_equal_to_those_they_stand_for() -> None:
     assert Book.objects == plain
     assert plain == Book.objects
     assert hash(Book.objects) != hash(Tag.objects)
+
+
+@pytest.mark.django_db
+def test_related_managers_create_and_stay_what_they_are() -> None:
+    """Django asks a copy of them to create."""
+    author: Any = User.objects.create_user("ada")
+    book = author.books.create(title="new")
+    article = Article.objects.create(title="about it")
+    tag, _is_new = article.tags.get_or_create(name="first")
+    tag.articles.create(title="another")
+
+    assert list(author.books.all()) == [book]
+    assert list(tag.articles.values_list("title", flat=True)) == ["about it", "another"]
+    assert type(copy.copy(author.books)) is type(author.books)
+    assert author.books == author.books.db_manager("default")
+    assert author.article_set != author.membership_set
 
 
 @pytest.mark.django_db
