@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from django.db import models
 from django.db.models.fields.related_descriptors import ReverseManyToOneDescriptor
 from django.db.models.manager import BaseManager
-from django.db.models.options import Options
+from django.db.models.options import Options, make_immutable_fields_list
 from django.utils.functional import cached_property
 
 from auditwebhooks import bulk, members, upserts
@@ -126,16 +126,11 @@ class _AuditedManager(BaseManager):  # type: ignore[type-arg]
 class _AuditedOptions(Options):  # type: ignore[type-arg]
     @cached_property
     def managers(self) -> Any:
-        found = super().managers
-        for manager in found:
-            _audit(manager)
-        return found
+        return make_immutable_fields_list("managers", map(_audited, super().managers))
 
     @cached_property
     def base_manager(self) -> Any:
-        manager = super().base_manager
-        _audit(manager)
-        return manager
+        return _audited(super().base_manager)
 
 
 def audit_managers(model: ModelClass) -> None:
@@ -160,9 +155,15 @@ def queryset_class(host: Any) -> Any:
     return _named_like(host, bases)
 
 
-def _audit(manager: Any) -> None:
+def _audited(manager: Any) -> Any:
+    """A manager of its own: an object of a class that has ``Generic`` before Django's among its
+    bases cannot be given another one."""
     kind: Any = type(manager)
-    manager.__class__ = manager_class(kind)
+    if issubclass(kind, _AuditedManager):
+        return manager
+    audited: Any = object.__new__(manager_class(kind))
+    vars(audited).update(vars(manager))
+    return audited
 
 
 @cache

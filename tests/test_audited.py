@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import pytest
 from asgiref.sync import async_to_sync
@@ -12,6 +12,7 @@ from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.db import models
 from django.db.models.options import Options
+from django.test.utils import isolate_apps
 
 from auditwebhooks import audited, checks
 from auditwebhooks.models import Event, Webhook
@@ -136,6 +137,48 @@ def test_related_managers_create_and_stay_what_they_are() -> None:
     assert type(copy.copy(author.books)) is type(author.books)
     assert author.books == author.books.db_manager("default")
     assert author.article_set != author.membership_set
+
+
+Row = TypeVar("Row", bound=models.Model)
+
+
+class TypedMixin(Generic[Row]):
+    pass
+
+
+class TypedQuerySet(TypedMixin[Any], models.QuerySet[Any]):
+    pass
+
+
+class TypedManager(TypedMixin[Any], models.Manager[Any]):
+    def __init__(self, shelf: str) -> None:
+        super().__init__()
+        self.shelf = shelf
+
+    def get_queryset(self) -> TypedQuerySet:
+        return TypedQuerySet(self.model, using=self._db)
+
+
+@isolate_apps("tests.testapp")
+def test_managers_may_have_bases_of_another_layout() -> None:
+    """As those of django-model-utils have."""
+
+    class Shelf(models.Model):  # noqa: DJ008
+        objects = TypedManager("upper")
+        lower = TypedManager.from_queryset(TypedQuerySet)("lower")
+
+        class Meta:
+            app_label = "testapp"
+            base_manager_name = "lower"
+
+    audited.audit_managers(Shelf)
+
+    assert is_audited(Shelf.objects)
+    assert is_audited(Shelf.lower)
+    assert Shelf._base_manager is Shelf.lower
+    assert isinstance(Shelf.objects, TypedManager)
+    assert isinstance(Shelf.objects.all(), TypedQuerySet)
+    assert (Shelf.objects.shelf, Shelf.lower.shelf) == ("upper", "lower")
 
 
 @pytest.mark.django_db
