@@ -11,6 +11,7 @@ from django.core.checks import CheckMessage, Error
 from django.core.checks import Warning as CheckWarning
 from django.core.exceptions import FieldDoesNotExist
 from django.db import router
+from django.db.models import ManyToManyField
 
 from auditwebhooks.audited import sees_bulk_writes
 from auditwebhooks.conf import SETTING, conf, configured
@@ -142,7 +143,7 @@ def _unknown_fields(model: ModelClass, options: Options) -> Iterator[CheckMessag
 
 def _is_many_to_many(model: ModelClass, name: str) -> bool:
     try:
-        return bool(model._meta.get_field(name).many_to_many)
+        return isinstance(model._meta.get_field(name), ManyToManyField)
     except FieldDoesNotExist:
         return False
 

@@ -65,7 +65,11 @@ _relations: dict[ModelClass, list[Relation]] = defaultdict(list)
 
 def watch(owner: ModelClass) -> Iterator[ModelClass]:
     """Have the members of the model's own fields recorded; gives the models in between."""
-    for one in owner._meta.many_to_many:
+    fields: Iterable[Any] = owner._meta.many_to_many
+    for one in fields:
+        if not isinstance(one, models.ManyToManyField):
+            # Such as django-taggit's: only the host knows which rows are its members.
+            continue
         through: Any = one.remote_field.through
         relation = Relation(
             owner=owner,

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import Group, User
 from django.core import serializers
-from django.db import connection, transaction
+from django.db import connection, models, transaction
 from django.db.models import Q
-from django.test.utils import CaptureQueriesContext
+from django.test.utils import CaptureQueriesContext, isolate_apps
 
 import auditwebhooks
-from auditwebhooks import members
+from auditwebhooks import checks, members
 from auditwebhooks.models import Event
 from auditwebhooks.registry import Options, registry
 from tests.testapp.models import Article, Membership, Tag, Team
@@ -349,3 +349,25 @@ def test_in_autocommit_change_and_event_commit_together(
 
     assert not through.objects.filter(Q(article=article)).exists()
     assert Event.objects.count() == before
+
+
+@isolate_apps("tests.testapp")
+def test_a_many_to_many_field_that_is_none_of_django_s_is_left_alone() -> None:
+    """As django-taggit's: it is a relation, and does not tell the keys in between."""
+
+    class TagsField(models.Field):  # type: ignore[type-arg]
+        many_to_many = True
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.is_relation = True
+
+    class Shelf(models.Model):  # noqa: DJ008
+        labels = TagsField()
+
+        class Meta:
+            app_label = "testapp"
+
+    assert [one.name for one in Shelf._meta.many_to_many] == ["labels"]
+    assert list(members.watch(Shelf)) == []
+    assert not checks._is_many_to_many(Shelf, "labels")
