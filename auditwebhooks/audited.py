@@ -198,9 +198,8 @@ def _standing_for(audited: Any) -> Any:
 def _remade(instance: Any, reduced: Any) -> Any:
     """A pickle names the host's class; what is loaded from it is audited again."""
     own: Any = type(instance).__reduce__
-    if own is not object.__reduce__ or "_auditwebhooks_host" not in vars(type(instance)):
-        # The host's own way; or a class made of ours, as Django's related managers, whose copies
-        # are of that class.
+    if own is not object.__reduce__:
+        # The host's own way.
         return reduced
     _function, _arguments, *state = reduced
     return (_make, (_standing_for(type(instance)), isinstance(instance, models.QuerySet)), *state)

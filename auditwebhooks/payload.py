@@ -151,7 +151,8 @@ FIELDS: tuple[PayloadField, ...] = (
         type="object",
         meaning="request_id, ip, user_agent, method and path of the request, actor_pk, "
         "impersonating: the user in whose place the actor acts, the changed_fields of an update, "
-        "cut: the names of what is not whole, and what the host added",
+        "caused_by: the webhook-id of the call that it follows from, cut: the names of what is "
+        "not whole, and what the host added",
         open=True,
     ),
     PayloadField(

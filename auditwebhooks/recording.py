@@ -20,6 +20,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import timezone
 
 from auditwebhooks import cuts, wake
+from auditwebhooks.cause import Cause, cause_of
 from auditwebhooks.conf import conf
 from auditwebhooks.context import Actor, actor_of, current, metadata_of, source_of
 from auditwebhooks.enums import ActorType, Source
@@ -52,6 +53,8 @@ class Draft:
 
     payload: Payload
     created_at: datetime
+    # False: recorded only.
+    is_sent: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +64,8 @@ class Surroundings:
     actor: Actor
     source: str
     metadata: JSONObject
+    # A call of this app that the change follows from.
+    cause: Cause | None
 
 
 def surroundings() -> Surroundings:
@@ -71,9 +76,13 @@ def surroundings() -> Surroundings:
     source = _known("source", lambda: source_of(here), Source.SHELL.value, missing)
     nothing: JSONObject = {}
     metadata = _known("metadata", lambda: _tidy(metadata_of(here, actor)), nothing, missing)
+    cause = _known("caused_by", lambda: cause_of(here.request), None, missing)
+    if cause is not None:
+        caused = {"caused_by": cause.message_id, "caused_by_depth": cause.depth}
+        metadata = {**metadata, **caused}
     if missing:
         metadata = {**metadata, "incomplete": missing}
-    return Surroundings(actor=actor, source=source, metadata=metadata)
+    return Surroundings(actor=actor, source=source, metadata=metadata, cause=cause)
 
 
 # Where the host's user object cannot tell who it is.
@@ -128,7 +137,8 @@ def draft(
         current_target_object=current_object,
         previous_target_object=previous_object,
     )
-    return Draft(payload=payload, created_at=_moment(now))
+    is_sent = around.cause is None or not around.cause.is_too_deep
+    return Draft(payload=payload, created_at=_moment(now), is_sent=is_sent)
 
 
 def _tidy(metadata: Mapping[str, Any]) -> JSONObject:
@@ -242,7 +252,7 @@ def _values(drafted: Draft, connection: BaseDatabaseWrapper) -> dict[str, Any]:
         **texts,
         "payload_text": cuts.text_of(payload, cut, partial(_room, connection)),
         # What is recorded while sending is off is sent by a replay only.
-        "fanned_out_at": None if conf.send else drafted.created_at,
+        "fanned_out_at": None if conf.send and drafted.is_sent else drafted.created_at,
     }
 
 

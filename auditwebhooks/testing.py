@@ -22,7 +22,8 @@ from typing import Any
 from django.utils import timezone
 
 from auditwebhooks.delivery.fanout import matches
-from auditwebhooks.delivery.message import Message, compose, message_id
+from auditwebhooks.delivery.message import Message, compose
+from auditwebhooks.identifiers import message_id
 from auditwebhooks.models import Event, Webhook
 from auditwebhooks.signals import event_recorded
 from auditwebhooks.transport.messages import Request

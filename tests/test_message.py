@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,7 +14,6 @@ from auditwebhooks import payload, signing
 from auditwebhooks.delivery.message import (
     Message,
     compose,
-    message_id,
     secrets_of,
     storable_headers,
 )
@@ -121,16 +119,6 @@ def test_a_lone_surrogate_is_sent_as_valid_utf8() -> None:
     request = compose(webhook(body_template='{"a": "{{event_id}}"}'), message, NOW)
 
     assert json.loads(request.body.decode("utf-8")) == {"a": "? \x00"}
-
-
-def test_the_id_is_stable_and_has_no_dot() -> None:
-    event, hook = "0198c5de-7a00-7000-8000-000000000001", uuid.UUID(int=5)
-
-    assert message_id(event, hook) == message_id(event, hook)
-    assert message_id(event, hook) != message_id(event, uuid.UUID(int=6))
-    assert message_id(event, hook) == (
-        "evt_0198c5de7a0070008000000000000001_00000000000000000000000000000005"
-    )
 
 
 def test_typed_values_are_masked_in_what_is_stored() -> None:

@@ -25,11 +25,12 @@ from auditwebhooks.conf import conf
 from auditwebhooks.delivery import claim
 from auditwebhooks.delivery.fanout import BATCH, fan_out
 from auditwebhooks.delivery.lane import Lane
-from auditwebhooks.delivery.message import Message, message_id
+from auditwebhooks.delivery.message import Message
 from auditwebhooks.delivery.reschedule import Finished
 from auditwebhooks.delivery.send import Result, attempt
 from auditwebhooks.delivery.store import store
 from auditwebhooks.enums import Outcome
+from auditwebhooks.identifiers import message_id
 from auditwebhooks.models import Event, Invocation, Webhook
 from auditwebhooks.transport.client import Client
 

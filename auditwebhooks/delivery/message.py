@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
-import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,8 +19,6 @@ from auditwebhooks.transport.messages import Request
 
 USER_AGENT = f"django-auditwebhooks/{__version__}"
 
-TEST_PREFIX = "test_"
-
 # Shorter parts of a URL, such as "/hook", are words that stand in many answers.
 _WORD = 8
 
@@ -35,15 +32,6 @@ class Message:
     attempt: int
     # The event's payload as JSON text.
     payload_text: str
-
-
-def message_id(event_id: str, webhook_id: uuid.UUID) -> str:
-    """Stable per event and webhook; without a dot, which the signed text uses as separator."""
-    return f"evt_{event_id.replace('-', '')}_{webhook_id.hex}"
-
-
-def test_message_id() -> str:
-    return f"{TEST_PREFIX}{uuid.uuid4().hex}"
 
 
 def compose(webhook: Webhook, message: Message, now: datetime) -> Request:

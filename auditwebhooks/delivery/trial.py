@@ -10,9 +10,10 @@ from django.utils.translation import gettext_lazy
 
 from auditwebhooks import payload
 from auditwebhooks.delivery.health import revive
-from auditwebhooks.delivery.message import Message, test_message_id
+from auditwebhooks.delivery.message import Message
 from auditwebhooks.delivery.send import attempt
 from auditwebhooks.enums import Outcome, Trigger
+from auditwebhooks.identifiers import new_test_id
 from auditwebhooks.models import Invocation, Webhook
 from auditwebhooks.transport.client import Client
 
@@ -29,7 +30,7 @@ def send_test(webhook: Webhook) -> Invocation:
     ``health.revive``. Nothing is raised: a failure is the invocation's outcome.
     """
     message = Message(
-        id=test_message_id(),
+        id=new_test_id(),
         attempt=1,
         payload_text=payload.sample(time.time_ns()).as_text(),
     )
