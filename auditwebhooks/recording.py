@@ -9,8 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache, partial
-from itertools import chain, islice
+from functools import partial
 from operator import attrgetter
 from typing import Any, TypeVar
 
@@ -30,6 +29,7 @@ from auditwebhooks.models.event import COLUMN_LENGTH
 from auditwebhooks.payload import JSONObject, Payload, new_event_id, time_text
 from auditwebhooks.signals import event_recorded
 from auditwebhooks.snapshot import plain
+from auditwebhooks.statements import insert_rows
 from auditwebhooks.storable import storable
 
 logger = logging.getLogger(__name__)
@@ -171,7 +171,7 @@ def insert_all(drafts: Iterable[Draft], using: str) -> None:
         # They are told of rows with their keys.
         for drafted in drafts:
             insert(drafted, using)
-    elif _insert_rows(drafts, using):
+    elif insert_rows(Event, (_row(one, connections[using]) for one in drafts), using):
         wake.ring_after_commit(using)
 
 
@@ -182,40 +182,6 @@ def _row(drafted: Draft, connection: BaseDatabaseWrapper) -> tuple[Any, ...]:
     values["created_at"] = created_at
     values["fanned_out_at"] = values["fanned_out_at"] and created_at
     return tuple(values.values())
-
-
-def _insert_rows(drafts: Iterable[Draft], using: str) -> bool:
-    """One statement for all of them; Django's ``bulk_create`` makes one for each 71 on SQLite.
-    False: there were none."""
-    connection = connections[using]
-    insert, copy_in = _statements(using)
-    rows = (_row(drafted, connection) for drafted in drafts)
-    first = list(islice(rows, 2))
-    if not first:
-        return False
-    with connection.cursor() as cursor:
-        if len(first) == 1:
-            cursor.execute(insert, first[0])
-        elif hasattr(cursor, "copy"):
-            # psycopg 3: a tenth of the time of an INSERT.
-            with cursor.copy(copy_in) as copy:
-                for row in chain(first, rows):
-                    copy.write_row(row)
-        else:
-            cursor.executemany(insert, [*first, *rows])
-    return True
-
-
-@cache
-def _statements(using: str) -> tuple[str, str]:
-    """INSERT and COPY of the columns that ``_values`` gives, in its order."""
-    quote = connections[using].ops.quote_name
-    table = quote(Event._meta.db_table)
-    fields = [one for one in Event._meta.concrete_fields if not one.primary_key]
-    names = ", ".join(quote(str(one.column)) for one in fields)
-    marks = ", ".join(["%s"] * len(fields))
-    insert = f"INSERT INTO {table} ({names}) VALUES ({marks})"  # noqa: S608 - own names
-    return insert, f"COPY {table} ({names}) FROM STDIN"
 
 
 # The texts of a payload that stand in columns too, in the order of the model's fields.

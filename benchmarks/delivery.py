@@ -147,6 +147,7 @@ def make_package(url: str) -> tuple[Callable[[int], float], bytes]:
     from auditwebhooks.models import Invocation, Webhook
     from auditwebhooks.payload import VARIABLES
     from auditwebhooks.templating import compile_template
+    from tests.testapp.models import Article
 
     webhook = Webhook.objects.create(
         name="Receiver",
@@ -158,9 +159,13 @@ def make_package(url: str) -> tuple[Callable[[int], float], bytes]:
 
     def run(count: int) -> float:
         with auditwebhooks.context(actor="benchmark", source="API"):
-            for _ in range(count):
+            for number in range(count):
+                # Those of one object would go one after another.
                 event = auditwebhooks.record(
-                    "tick", target=webhook, event_type="benchmark.tick", metadata=metadata
+                    "tick",
+                    target=Article(pk=number, title="An article"),
+                    event_type="benchmark.tick",
+                    metadata=metadata,
                 )
         assert event is not None
         before = Invocation.objects.filter(status="succeeded").count()

@@ -45,7 +45,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("templating", "transport.address", "transport.guard", "queue"),
     # The shape of an event, and a model's values as JSON.
     ("transport.client", "payload", "snapshot", "receiver"),
-    ("rules", "querysets", "cuts"),
+    ("rules", "querysets", "cuts", "statements"),
     # Tables.
     ("models.fields", "models.event"),
     ("models.webhook", "models.wake"),

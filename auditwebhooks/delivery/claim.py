@@ -115,7 +115,22 @@ def claim(
             claims=F("claims") + 1,
         )
     mine = Invocation.objects.using(using).filter(pk__in=ids, claim_token=token)
-    return list(mine.select_related("event").order_by("due_at", "id"))
+    return list(mine.select_related("event").only(*_NEEDED).order_by("due_at", "id"))
+
+
+# What it takes to send a row and to settle it; the rest is written then.
+_NEEDED = (
+    "webhook_id",
+    "webhook_name",
+    "attempt",
+    "trigger",
+    "status",
+    "order_key",
+    "claims",
+    "started_at",
+    "event__event_id",
+    "event__payload_text",
+)
 
 
 def _lock(webhook: Webhook, using: str) -> None:

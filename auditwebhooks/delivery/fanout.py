@@ -16,6 +16,7 @@ from auditwebhooks.enums import Trigger
 from auditwebhooks.models import Event, Invocation, Webhook
 from auditwebhooks.querysets import EventQuerySet
 from auditwebhooks.rows import take_write_lock
+from auditwebhooks.statements import Row, columns_of, insert_rows
 
 BATCH = 500
 
@@ -28,11 +29,11 @@ def fan_out(limit: int = BATCH) -> int:
         return 0
     with transaction.atomic(using=using):
         take_write_lock(connections[using], Event)
-        events = list(_locked(waiting, using).order_by("id").defer("payload_text")[:limit])
+        events = list(_locked(waiting, using).order_by("id").only(*_READ)[:limit])
         if not events:
             return 0
         now = timezone.now()
-        Invocation.objects.using(using).bulk_create(_invocations(events, using, now))
+        insert_rows(Invocation, _rows(events, using, now), using)
         done = [event.pk for event in events]
         Event.objects.using(using).filter(pk__in=done).update(fanned_out_at=now)
     return len(events)
@@ -46,21 +47,31 @@ def _locked(waiting: EventQuerySet[Event], using: str) -> EventQuerySet[Event]:
     return waiting.select_for_update()
 
 
-def _invocations(events: Sequence[Event], using: str, now: datetime) -> list[Invocation]:
+# What it takes to tell who gets an event, and in which order.
+_READ = ("id", "event_type", "created_at", "target_type", "target_id")
+
+
+def _rows(events: Sequence[Event], using: str, now: datetime) -> list[Row]:
+    """The rows of the first attempts, as the database driver takes them."""
     # Not only the active ones: an event belongs to those that were active when it was recorded.
     webhooks = list(
         Webhook.objects.using(using).only("id", "name", "event_types", "active_periods")
     )
-    return [
-        Invocation(
-            webhook_id=webhook.pk,
-            webhook_name=webhook.name,
-            event_id=event.pk,
-            trigger=Trigger.EVENT,
-            order_key=key,
-            created_at=now,
-            due_at=now,
+    blanks = {
+        webhook.pk: columns_of(
+            Invocation(
+                webhook_id=webhook.pk,
+                webhook_name=webhook.name,
+                trigger=Trigger.EVENT,
+                created_at=now,
+                due_at=now,
+            ),
+            using,
         )
+        for webhook in webhooks
+    }
+    return [
+        tuple({**blanks[webhook.pk], "event_id": event.pk, "order_key": key}.values())
         for event, key in ((event, order_key(event)) for event in events)
         for webhook in webhooks
         if webhook.was_collecting(event.created_at)

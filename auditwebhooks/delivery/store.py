@@ -14,11 +14,12 @@ from auditwebhooks.enums import Status
 from auditwebhooks.models import Invocation
 from auditwebhooks.rows import locked, take_write_lock
 from auditwebhooks.signals import invocation_finished
+from auditwebhooks.statements import update_rows
 
-_STORED = (
-    "status",
-    "outcome",
-    "message",
+# Of a row that waits for its webhook to be mended.
+_WAITING = ("status", "outcome", "message", "started_at", "claim_token", "lease_until", "claims")
+_ENDED = (
+    *_WAITING,
     "request_method",
     "request_url",
     "request_headers",
@@ -30,11 +31,7 @@ _STORED = (
     "validation_results",
     "duration_ms",
     "timings",
-    "started_at",
     "finished_at",
-    "claim_token",
-    "lease_until",
-    "claims",
 )
 
 
@@ -56,7 +53,10 @@ def store(finished: Sequence[Finished], token: str) -> set[uuid.UUID]:
                 of_webhook[one.webhook.pk].append(one)
                 if following is not None:
                     retries.append(following)
-        health.upsert(Invocation, [one.invocation for one in owned], _STORED, using)
+        ended = [one.invocation for one in owned if one.invocation.status != Status.PENDING]
+        waiting = [one.invocation for one in owned if one.invocation.status == Status.PENDING]
+        update_rows(ended, _ENDED, using)
+        update_rows(waiting, _WAITING, using)
         Invocation.objects.using(using).bulk_create(retries)
         verdicts = health.note(of_webhook, using)
     for one in owned:
