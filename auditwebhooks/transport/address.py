@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 from urllib.parse import SplitResult, urlsplit
 
 from requests.exceptions import RequestException
@@ -113,6 +114,7 @@ def _port(parts: SplitResult) -> int:
     return port
 
 
+@lru_cache(maxsize=256)
 def _prepared(url: str, parts: SplitResult, port: int) -> Address:
     """The URL as requests sends it; both parsers must find the same host in it."""
     if not parts.hostname:

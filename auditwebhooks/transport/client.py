@@ -15,8 +15,8 @@ from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 import certifi
-import requests
 from requests.adapters import HTTPAdapter
+from requests.models import PreparedRequest
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.response import BaseHTTPResponse, HTTPResponse
@@ -172,12 +172,7 @@ class Client:
             return replace(response, duration_ms=call.duration_ms, timings=call.timings())
 
     def _send(self, request: Request, call: Call) -> Response:
-        prepared = requests.Request(
-            request.method,
-            request.url,
-            headers=dict(request.headers),
-            data=request.body,
-        ).prepare()
+        prepared = _prepare(request)
         proxy = conf.proxy
         if proxy:
             guard.judge_spelled_out(urlsplit(prepared.url or "").hostname or "")
@@ -198,6 +193,24 @@ class Client:
             body=body,
             too_long=too_long,
         )
+
+
+def _prepare(request: Request) -> PreparedRequest:
+    """What ``requests.Request.prepare`` makes where there are no cookies, no authentication and
+    no hooks, in a third of the time."""
+    prepared = PreparedRequest()
+    prepared.method = request.method
+    prepared.url = _as_sent(request.url)
+    prepared.prepare_headers(dict(request.headers))
+    prepared.prepare_body(request.body, None)
+    return prepared
+
+
+@lru_cache(maxsize=256)
+def _as_sent(url: str) -> str:
+    prepared = PreparedRequest()
+    prepared.prepare_url(url, None)
+    return str(prepared.url)
 
 
 def _read(raw: BaseHTTPResponse, call: Call) -> tuple[bytes, bool]:
