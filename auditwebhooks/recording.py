@@ -230,8 +230,9 @@ def _room(connection: BaseDatabaseWrapper) -> int:
     with closing(connection.create_cursor()) as cursor:
         cursor.execute("SELECT @@max_allowed_packet")
         packet = int(cursor.fetchone()[0])
-    # A statement is one packet, and writes each quote and backslash as two.
+    # A statement is one packet, and writes each quote and backslash as two. The body that is sent
+    # must fit too, beside the response.
     return min(cuts.MAX_LENGTH, packet // 2 - _REST_OF_THE_STATEMENT)
 
 
-_REST_OF_THE_STATEMENT = 64 * 1024
+_REST_OF_THE_STATEMENT = 256 * 1024

@@ -73,6 +73,12 @@ def update_rows(instances: Sequence[models.Model], names: Sequence[str], using: 
     if connection.vendor == "sqlite":
         _update_each(model, instances, tuple(names), connection)
         return
+    if len(instances) == 1:
+        # A large text would grow twice in the text of all rows, and MariaDB limits its length.
+        [one] = instances
+        values = {name: getattr(one, name) for name in names}
+        models.QuerySet(model, using=using).filter(pk=one.pk).update(**values)
+        return
     statement, fields = _update(model, tuple(names), using)
     texts = _JSON_AS_TEXT[connection.vendor]
     rows = [

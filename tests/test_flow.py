@@ -73,6 +73,20 @@ def test_a_rollback_sends_nothing__django_webhook_23(inbox: Inbox) -> None:
     assert inbox.deliveries == []
 
 
+def test_large_events_arrive_and_their_bodies_are_kept(inbox: Inbox) -> None:
+    """Together they are more than a packet of MariaDB."""
+    make_webhook(url=inbox.url, event_types=["testapp.article.*"])
+    for letter in "abc":
+        Article.objects.create(title=letter, text=letter * 6_000_000)
+    deliver()
+
+    kept = Invocation.objects.filter(status="succeeded").values_list("request_body", flat=True)
+    texts = {json.loads(body)["data"]["current_target_object"]["text"][0] for body in kept}
+    assert texts == set("abc")
+    assert len(inbox.deliveries) == 3
+    assert sorted(map(len, kept)) == sorted(len(one.body) for one in inbox.deliveries)
+
+
 def test_hostile_values_arrive_as_valid_json(inbox: Inbox) -> None:
     make_webhook(
         url=inbox.url, body_template='{"text": "It is {{data.target_name}}!", "{{event_type}}": 1}'

@@ -411,5 +411,7 @@ def test_any_bytes_and_validators_give_a_verdict(body, asked, too_long):
 def test_expecting_exactly_what_is_found_passes(document, path):
     body = json.dumps(document).encode()
     found = validate(body, [expect(path, "\x01")]).results[0].found
-    if found and len(found) < 10 and all(len(value) < 200 for value in found):
+    # Long values are shown cut, and those that cannot be stored with a replacement.
+    shown_whole = all(len(value) < 200 and "\ufffd" not in value for value in found)
+    if found and len(found) < 10 and shown_whole:
         assert validate(body, [expect(path, *found)]).passed

@@ -1,10 +1,11 @@
-"""Results become rows: one bulk statement for a batch, and only by those who still hold them."""
+"""Results become rows: one bulk statement for a batch, more where its bodies are large, and only
+by those who still hold them."""
 
 from __future__ import annotations
 
 import uuid
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from django.db import connections, router, transaction
 
@@ -54,8 +55,9 @@ def store(finished: Sequence[Finished], token: str) -> set[uuid.UUID]:
                 if following is not None:
                     retries.append(following)
         ended = [one.invocation for one in owned if one.invocation.status != Status.PENDING]
+        for some in _statements(ended):
+            update_rows(some, _ENDED, using)
         waiting = [one.invocation for one in owned if one.invocation.status == Status.PENDING]
-        update_rows(ended, _ENDED, using)
         update_rows(waiting, _WAITING, using)
         Invocation.objects.using(using).bulk_create(retries)
         verdicts = health.note(of_webhook, using)
@@ -64,6 +66,25 @@ def store(finished: Sequence[Finished], token: str) -> set[uuid.UUID]:
             invocation_finished.send_robust(sender=Invocation, invocation=one.invocation)
     off = {pk for pk, reason in verdicts.hopeless.items() if health.switch_off(pk, reason)}
     return verdicts.held | off
+
+
+# Of the bodies that go into one statement: MariaDB takes each as one packet, by default of 16 MB.
+_MOST = 1024 * 1024
+
+
+def _statements(invocations: Iterable[Invocation]) -> Iterator[list[Invocation]]:
+    """All of them, in lists that a database takes with one statement."""
+    some: list[Invocation] = []
+    room = _MOST
+    for one in invocations:
+        length = len(one.request_body or "") + len(one.response_body or "")
+        if some and length > room:
+            yield some
+            some, room = [], _MOST
+        some.append(one)
+        room -= length
+    if some:
+        yield some
 
 
 def _owned(finished: Sequence[Finished], token: str, using: str) -> list[Finished]:
