@@ -69,7 +69,18 @@ def to_json(field: AnyField, value: Any) -> JSONValue:
         return _json_field(field, value)
     if isinstance(field, models.BinaryField):
         return plain(bytes(value))
-    return plain(_normal(field, value))
+    return plain(_as_stored(field, _normal(field, value)))
+
+
+def _as_stored(field: AnyField, value: Any) -> Any:
+    """An object of the host's own as its field stores it. Its text may be anything: wagtail's
+    streams would render the page."""
+    if isinstance(value, _KNOWN):
+        return value
+    try:
+        return field.get_prep_value(value)
+    except Exception:  # noqa: BLE001 - a host's field may raise anything; the text serves
+        return value
 
 
 def _normal(field: AnyField, value: Any) -> Any:
@@ -111,7 +122,7 @@ def _json_field(field: models.JSONField[Any, Any], value: Any) -> JSONValue:
 def plain(value: Any, above: tuple[int, ...] = ()) -> JSONValue:
     """A Python value as JSON data that every database and reader accepts. ``above``: the ids of
     what it is in."""
-    if isinstance(value, Mapping | list | tuple | set | frozenset):
+    if isinstance(value, _CONTAINER_KINDS):
         if len(above) >= _MAX_DEPTH or id(value) in above:
             return _too_deep(value)
         return _container(value, (*above, id(value)))
@@ -196,6 +207,8 @@ _CONVERSIONS: tuple[tuple[Any, Callable[[Any], JSONValue]], ...] = (
     (File, lambda value: value.name or ""),
     ((bytes, bytearray, memoryview), lambda value: _binary(bytes(value))),
 )
+_CONTAINER_KINDS = (Mapping, list, tuple, set, frozenset)
+_KNOWN = (_CONTAINER_KINDS, *(kinds for kinds, _convert in _CONVERSIONS))
 
 
 def snapshot(fields: Iterable[AnyField], values: Mapping[str, Any]) -> dict[str, JSONValue]:

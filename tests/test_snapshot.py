@@ -287,6 +287,27 @@ def test_value_that_a_field_cannot_read_stays_as_it_is():
     assert to_json(Broken(), "text") == "text"
 
 
+class Stream:
+    """As wagtail's: its text is a page, rendered with templates and queries."""
+
+    def __init__(self, blocks: list[Any]) -> None:
+        self.blocks = blocks
+
+    def __str__(self) -> str:
+        raise AssertionError("rendered")
+
+
+class StreamField(models.Field):
+    def get_prep_value(self, value: Any) -> Any:
+        return value.blocks
+
+
+def test_object_of_the_host_s_own_is_what_its_field_stores():
+    blocks = [{"type": "login", "value": {"password": "hunter2"}}]
+    assert to_json(StreamField(), Stream(blocks)) == blocks
+    assert to_json(StreamField(), PurePosixPath("/a")) == "/a"
+
+
 @pytest.mark.parametrize("depth", [50, 200, 400, 900])
 def test_secret_in_a_deep_document_is_masked(depth):
     """As deep as a database hands it out, and nothing of it may be lost by an error."""
