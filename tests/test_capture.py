@@ -16,6 +16,7 @@ from django.contrib.auth.models import User
 from django.core import serializers
 from django.db import DatabaseError, IntegrityError, connection, models, transaction
 from django.db.models import F
+from django.db.models.signals import post_delete, post_save, pre_delete, pre_save
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from django.utils.functional import SimpleLazyObject
@@ -33,10 +34,12 @@ from tests.testapp.models import (
     Cafe,
     Draft,
     Everything,
+    Membership,
     Place,
     Restaurant,
     Section,
     Tag,
+    Team,
 )
 
 pytestmark = pytest.mark.django_db
@@ -710,6 +713,27 @@ def test_changes_of_a_webhook_are_events_without_its_secrets() -> None:
     assert current["headers"] == {"Authorization": "***"}
     assert not {"name_key", "active_periods", "previous_signing_secret"} & set(current)
     assert not any("canary" in event.payload_text for event in Event.objects.all())
+
+
+@pytest.mark.django_db(transaction=True)
+def test_signals_that_the_host_sends_itself_are_no_change(article: Article) -> None:
+    """As django-oscar around an ``update()``: with less than Django gives, in no transaction."""
+    with auditwebhooks.paused():
+        member = User.objects.create(username="ada")
+        membership = Membership.objects.create(team=Team.objects.create(), user=member)
+    for instance in (article, membership):
+        for signal in (pre_save, post_save, pre_delete, post_delete):
+            signal.send(type(instance), instance=instance)
+
+    assert types() == []
+
+
+def test_signals_that_the_host_sends_in_a_transaction_are_no_save(article: Article) -> None:
+    pre_save.send(Article, instance=article)
+    Article.objects.filter(pk=article.pk).update(stars=F("stars") + 1)
+    post_save.send(Article, instance=article)
+
+    assert types() == ["testapp.article.updated"]
 
 
 def test_a_signal_tells_of_each_event(article: Article) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from django.db import models
+from django.db import DEFAULT_DB_ALIAS, connections, models
 from django.db.models.signals import post_delete, post_save, pre_delete, pre_save
 
 from auditwebhooks import capture
@@ -51,8 +51,16 @@ def saving(instance: models.Model, *, is_update: bool) -> Iterator[None]:
             instance.__dict__.pop(_SAVES, None)
 
 
+# Hosts send these signals themselves too, around an ``update()`` for example, and with less than
+# Django gives. Those outside of a save, and of the transaction of a delete, tell of no change.
+
+
 def _before_save(
-    sender: ModelClass, instance: models.Model, raw: bool, using: str, **kwargs: Any
+    sender: ModelClass,
+    instance: models.Model,
+    raw: bool = False,
+    using: str = DEFAULT_DB_ALIAS,
+    **kwargs: Any,
 ) -> None:
     waiting = instance.__dict__.get(_SAVES)
     if raw or waiting is None:
@@ -63,9 +71,9 @@ def _before_save(
 def _after_save(
     sender: ModelClass,
     instance: models.Model,
-    raw: bool,
-    using: str,
-    update_fields: frozenset[str] | None,
+    raw: bool = False,
+    using: str = DEFAULT_DB_ALIAS,
+    update_fields: frozenset[str] | None = None,
     **kwargs: Any,
 ) -> None:
     waiting = instance.__dict__.get(_SAVES)
@@ -76,13 +84,19 @@ def _after_save(
         capture.after_save(change, instance, using, update_fields)
 
 
-def _before_delete(sender: ModelClass, instance: models.Model, using: str, **kwargs: Any) -> None:
+def _before_delete(
+    sender: ModelClass, instance: models.Model, using: str = DEFAULT_DB_ALIAS, **kwargs: Any
+) -> None:
+    if not connections[using].in_atomic_block:
+        return
     change = capture.before_delete(instance, using)
     if change is not None:
         instance.__dict__[_DELETE] = capture.announce(sender, instance, change, using)
 
 
-def _after_delete(sender: ModelClass, instance: models.Model, using: str, **kwargs: Any) -> None:
+def _after_delete(
+    sender: ModelClass, instance: models.Model, using: str = DEFAULT_DB_ALIAS, **kwargs: Any
+) -> None:
     deletion = instance.__dict__.pop(_DELETE, None)
     if isinstance(deletion, capture.Deletion):
         capture.after_delete(deletion, instance, using)

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 from weakref import WeakValueDictionary
 
-from django.db import connections, models
+from django.db import DEFAULT_DB_ALIAS, connections, models
 from django.db.models.signals import post_delete, pre_delete
 
 from auditwebhooks import members
@@ -39,7 +39,12 @@ def connect(through: ModelClass) -> None:
     post_delete.connect(_after_delete, through, dispatch_uid=label)
 
 
-def _before_delete(sender: ModelClass, instance: models.Model, using: str, **kwargs: Any) -> None:
+def _before_delete(
+    sender: ModelClass, instance: models.Model, using: str = DEFAULT_DB_ALIAS, **kwargs: Any
+) -> None:
+    if not connections[using].in_atomic_block:
+        # Sent by the host itself: Django deletes in a transaction.
+        return
     waiting = []
     for place, relation in enumerate(members.relations_of(sender)):
         owner = instance.__dict__.get(relation.source.attname)
@@ -54,7 +59,7 @@ def _before_delete(sender: ModelClass, instance: models.Model, using: str, **kwa
     instance.__dict__[_CHANGES] = waiting
 
 
-def _after_delete(sender: ModelClass, instance: models.Model, using: str, **kwargs: Any) -> None:
+def _after_delete(sender: ModelClass, instance: models.Model, **kwargs: Any) -> None:
     for change in instance.__dict__.pop(_CHANGES, ()):
         if not change.is_told:
             change.is_told = True
