@@ -21,6 +21,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     # Settings, and what needs nothing.
     (
         "conf",
+        "journal",
         "masking",
         "retry",
         "signing",
@@ -57,10 +58,11 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "delivery.message",
         "delivery.judge",
         "delivery.scrub",
+        "delivery.chain",
         "delivery.fanout",
         "delivery.claim",
     ),
-    ("subject", "delivery.send"),
+    ("subject", "delivery.send", "delivery.again"),
     ("capture", "names"),
     ("bulk", "members"),
     ("upserts",),
@@ -83,7 +85,8 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("instrument", "checks"),
     # Faces.
     ("admin.display", "admin.widgets", "api.serializers", "api.permissions", "api.filters"),
-    ("admin.forms", "admin.events", "admin.invocations", "api.views"),
+    ("admin.forms", "admin.resending", "api.views"),
+    ("admin.events", "admin.invocations"),
     ("admin.webhooks", "api.urls"),
     (
         "admin",

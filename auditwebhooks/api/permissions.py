@@ -10,6 +10,7 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 TEST_WEBHOOK = "auditwebhooks.test_webhook"
+RESEND = "auditwebhooks.resend_invocation"
 
 
 class ModelPermissions(DjangoModelPermissions):
@@ -37,3 +38,10 @@ class MayTest(DjangoModelPermissions):
         if "pk" not in view.kwargs:
             return bool(request.user.has_perm("auditwebhooks.add_webhook"))
         return not request.data or bool(request.user.has_perm("auditwebhooks.change_webhook"))
+
+
+class MayResend(DjangoModelPermissions):
+    """Sending again what was sent, and replays."""
+
+    def get_required_permissions(self, method: str, model_cls: type[Model]) -> list[str]:
+        return [RESEND]

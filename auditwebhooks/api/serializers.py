@@ -14,16 +14,33 @@ from rest_framework import serializers
 from auditwebhooks.models import Event, Invocation, Webhook
 
 if TYPE_CHECKING:
+    Base = serializers.Serializer[Any]
     WebhookModelSerializer = serializers.ModelSerializer[Webhook]
     InvocationModelSerializer = serializers.ModelSerializer[Invocation]
     EventModelSerializer = serializers.ModelSerializer[Event]
 else:
+    Base = serializers.Serializer
     WebhookModelSerializer = serializers.ModelSerializer
     InvocationModelSerializer = serializers.ModelSerializer
     EventModelSerializer = serializers.ModelSerializer
 
 
-class WebhookSerializer(WebhookModelSerializer):
+class KnownFields(Base):
+    """Refuses by name what is no field."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        unknown = sorted(set(data) - set(self.fields)) if isinstance(data, Mapping) else []
+        if unknown:
+            reason = _("There is no such field.")
+            raise serializers.ValidationError({str(name): [reason] for name in unknown})
+        return super().to_internal_value(data)
+
+
+class NoFields(KnownFields):
+    """For a request that says all by its URL."""
+
+
+class WebhookSerializer(KnownFields, WebhookModelSerializer):
     """After ``is_valid()`` the webhook with the given values, not saved yet, is in ``webhook``."""
 
     # Read masked; "***" keeps what is stored.
@@ -75,13 +92,6 @@ class WebhookSerializer(WebhookModelSerializer):
     def __repr__(self) -> str:
         # REST framework's own shows the data that it was given, and error reports show reprs.
         return f"<{type(self).__name__}>"
-
-    def to_internal_value(self, data: Any) -> Any:
-        unknown = sorted(set(data) - set(self.fields)) if isinstance(data, Mapping) else []
-        if unknown:
-            reason = _("There is no such field.")
-            raise serializers.ValidationError({str(name): [reason] for name in unknown})
-        return super().to_internal_value(data)
 
     def to_representation(self, instance: Webhook) -> dict[str, Any]:
         shown: dict[str, Any] = super().to_representation(instance)

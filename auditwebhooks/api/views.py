@@ -8,17 +8,22 @@ from typing import TYPE_CHECKING, Any
 from django_filters.rest_framework import DjangoFilterBackend
 from rest_framework import mixins, viewsets
 from rest_framework.decorators import action
+from rest_framework.exceptions import ValidationError
 from rest_framework.pagination import CursorPagination
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.status import HTTP_201_CREATED
 
+from auditwebhooks import journal
 from auditwebhooks.api.filters import EventFilter, InvocationFilter, WebhookFilter
-from auditwebhooks.api.permissions import MayTest, ModelPermissions
+from auditwebhooks.api.permissions import MayResend, MayTest, ModelPermissions
 from auditwebhooks.api.serializers import (
     EventSerializer,
     InvocationSerializer,
+    NoFields,
     WebhookSerializer,
 )
+from auditwebhooks.delivery.again import send_again
 from auditwebhooks.delivery.trial import send_test, verdict
 from auditwebhooks.models import Event, Invocation, Webhook
 
@@ -82,6 +87,17 @@ class InvocationViewSet(Listed, mixins.RetrieveModelMixin, GenericViewSet):
     pagination_class = NewestFirst
     filter_backends = [DjangoFilterBackend]
     filterset_class = InvocationFilter
+
+    @action(detail=True, methods=["post"], url_path="send-again", permission_classes=[MayResend])
+    def send_again(self, request: Request, pk: str) -> Response:
+        """Queue a new chain for the invocation's event and webhook; answers its first attempt."""
+        NoFields(data=request.data).is_valid(raise_exception=True)
+        invocation = self.get_object()
+        again = send_again([invocation])
+        if again.refused:
+            raise ValidationError({one.field: [one.reason] for one in again.refused})
+        journal.note(request.user, [invocation], journal.SENT_AGAIN)
+        return Response(InvocationSerializer(again.queued[0]).data, status=HTTP_201_CREATED)
 
 
 class EventViewSet(Listed, mixins.RetrieveModelMixin, GenericViewSet):

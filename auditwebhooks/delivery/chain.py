@@ -1,0 +1,34 @@
+"""The first attempt of a chain that somebody asked for: by hand, or by a replay."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.utils.translation import gettext as _
+
+from auditwebhooks.enums import Trigger
+from auditwebhooks.models import Invocation, Webhook
+
+
+def first_attempt(
+    webhook: Webhook,
+    event_id: int,
+    *,
+    trigger: Trigger,
+    now: datetime,
+) -> Invocation:
+    """Pending, due now and not saved yet. It goes out under the ``webhook-id`` of every earlier
+    delivery, which is made of event and webhook."""
+    return Invocation(
+        webhook_id=webhook.pk,
+        webhook_name=webhook.name,
+        event_id=event_id,
+        trigger=trigger,
+        message="" if webhook.active else _resting(),
+        created_at=now,
+        due_at=now,
+    )
+
+
+def _resting() -> str:
+    return _("The webhook is switched off: this waits until it is switched on.")
