@@ -11,6 +11,8 @@ from django.db.models import Model
 from django.utils.translation import gettext_lazy
 
 SENT_AGAIN = gettext_lazy("Sent again.")
+REPLAY_STARTED = gettext_lazy("Started.")
+REPLAY_CANCELLED = gettext_lazy("Cancelled.")
 
 # django.contrib.admin.models.CHANGE: that module cannot be imported without its app.
 _CHANGE = 2

@@ -48,6 +48,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     # Tables.
     ("models.fields", "models.event"),
     ("models.webhook", "models.wake"),
+    ("models.replay",),
     ("models.invocation",),
     ("models",),
     ("rows", "wake"),
@@ -62,8 +63,8 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "delivery.fanout",
         "delivery.claim",
     ),
-    ("subject", "delivery.send", "delivery.again"),
-    ("capture", "names"),
+    ("subject", "delivery.send", "delivery.again", "delivery.selection"),
+    ("capture", "names", "delivery.replay"),
     ("bulk", "members"),
     ("upserts",),
     ("audited",),
@@ -86,7 +87,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     # Faces.
     ("admin.display", "admin.widgets", "api.serializers", "api.permissions", "api.filters"),
     ("admin.forms", "admin.resending", "api.views"),
-    ("admin.events", "admin.invocations"),
+    ("admin.events", "admin.invocations", "admin.replays"),
     ("admin.webhooks", "api.urls"),
     (
         "admin",

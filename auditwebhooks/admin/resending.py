@@ -21,12 +21,16 @@ from auditwebhooks.delivery.again import Again
 MOST = 10_000
 
 
+def may_resend(request: HttpRequest) -> bool:
+    return bool(request.user.has_perm("auditwebhooks.resend_invocation"))
+
+
 class ResendingAdmin(ReadOnlyAdmin):
     # What sending again needs of a row.
     needed: tuple[str, ...] = ()
 
     def has_resend_permission(self, request: HttpRequest) -> bool:
-        return bool(request.user.has_perm("auditwebhooks.resend_invocation"))
+        return may_resend(request)
 
     def resend(
         self, request: HttpRequest, chosen: QuerySet[Any], send: Callable[[list[Any]], Again]

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from django.db.models import Model
-from rest_framework.permissions import DjangoModelPermissions
+from rest_framework.permissions import SAFE_METHODS, DjangoModelPermissions
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
 TEST_WEBHOOK = "auditwebhooks.test_webhook"
 RESEND = "auditwebhooks.resend_invocation"
+VIEW_REPLAY = "auditwebhooks.view_replay"
 
 
 class ModelPermissions(DjangoModelPermissions):
@@ -45,3 +46,15 @@ class MayResend(DjangoModelPermissions):
 
     def get_required_permissions(self, method: str, model_cls: type[Model]) -> list[str]:
         return [RESEND]
+
+
+class MayReplay(MayResend):
+    """The replays of a webhook may be read by their viewers, too."""
+
+    def get_required_permissions(self, method: str, model_cls: type[Model]) -> list[str]:
+        return [] if method in SAFE_METHODS else [RESEND]
+
+    def has_permission(self, request: Request, view: APIView) -> bool:
+        if not super().has_permission(request, view):
+            return False
+        return any(request.user.has_perm(name) for name in (RESEND, VIEW_REPLAY))

@@ -9,23 +9,28 @@ from django_filters.rest_framework import DjangoFilterBackend
 from rest_framework import mixins, viewsets
 from rest_framework.decorators import action
 from rest_framework.exceptions import ValidationError
+from rest_framework.generics import get_object_or_404
 from rest_framework.pagination import CursorPagination
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.status import HTTP_201_CREATED
+from rest_framework.status import HTTP_201_CREATED, HTTP_202_ACCEPTED
 
 from auditwebhooks import journal
 from auditwebhooks.api.filters import EventFilter, InvocationFilter, WebhookFilter
-from auditwebhooks.api.permissions import MayResend, MayTest, ModelPermissions
+from auditwebhooks.api.permissions import MayReplay, MayResend, MayTest, ModelPermissions
 from auditwebhooks.api.serializers import (
     EventSerializer,
     InvocationSerializer,
     NoFields,
+    ReplaySerializer,
+    SelectionSerializer,
     WebhookSerializer,
 )
+from auditwebhooks.context import describe_actor
+from auditwebhooks.delivery import replay
 from auditwebhooks.delivery.again import send_again
 from auditwebhooks.delivery.trial import send_test, verdict
-from auditwebhooks.models import Event, Invocation, Webhook
+from auditwebhooks.models import Event, Invocation, Replay, Webhook
 
 if TYPE_CHECKING:
     GenericViewSet = viewsets.GenericViewSet[Any]
@@ -68,6 +73,39 @@ class WebhookViewSet(ModelViewSet):
         """Test a saved webhook; values of the body go over the saved ones and stay unsaved."""
         webhook = self.get_object()
         return self._test(self.get_serializer(webhook, data=request.data, partial=True))
+
+    @action(detail=True, methods=["get"], url_path="replay", permission_classes=[MayReplay])
+    def replays(self, request: Request, pk: str) -> Response:
+        """The webhook's replays and how far they are, newest first."""
+        rows: Any = Replay.objects.filter(webhook=self.get_object())
+        page: Any = self.paginate_queryset(rows)
+        return self.get_paginated_response(ReplaySerializer(page, many=True).data)
+
+    @replays.mapping.post
+    def start_replay(self, request: Request, pk: str) -> Response:
+        """Have the workers send recorded events; ``dry_run`` only counts them."""
+        asked = SelectionSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        webhook = self.get_object()
+        if asked.validated_data["dry_run"]:
+            return Response({"count": replay.would_send(webhook, asked.selection)})
+        started = replay.start(webhook, asked.selection, describe_actor(request.user).id)
+        journal.note(request.user, [started], journal.REPLAY_STARTED)
+        return Response(ReplaySerializer(started).data, status=HTTP_202_ACCEPTED)
+
+    @action(
+        detail=True,
+        methods=["post"],
+        url_path=r"replay/(?P<replay_id>[0-9]{1,18})/cancel",
+        permission_classes=[MayResend],
+    )
+    def cancel_replay(self, request: Request, pk: str, replay_id: str) -> Response:
+        """End a replay and what waits of it."""
+        NoFields(data=request.data).is_valid(raise_exception=True)
+        found = get_object_or_404(Replay.objects.all(), pk=replay_id, webhook=self.get_object())
+        replay.cancel(found)
+        journal.note(request.user, [found], journal.REPLAY_CANCELLED)
+        return Response(ReplaySerializer(found).data)
 
     def _test(self, serializer: Any) -> Response:
         serializer.is_valid(raise_exception=True)

@@ -16,6 +16,7 @@ def first_attempt(
     *,
     trigger: Trigger,
     now: datetime,
+    replay_id: int | None = None,
 ) -> Invocation:
     """Pending, due now and not saved yet. It goes out under the ``webhook-id`` of every earlier
     delivery, which is made of event and webhook."""
@@ -23,6 +24,7 @@ def first_attempt(
         webhook_id=webhook.pk,
         webhook_name=webhook.name,
         event_id=event_id,
+        replay_id=replay_id,
         trigger=trigger,
         message="" if webhook.active else _resting(),
         created_at=now,

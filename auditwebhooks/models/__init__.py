@@ -2,7 +2,8 @@
 
 from auditwebhooks.models.event import Event
 from auditwebhooks.models.invocation import Invocation
+from auditwebhooks.models.replay import Replay
 from auditwebhooks.models.wake import Wake
 from auditwebhooks.models.webhook import Webhook, WebhookHealth
 
-__all__ = ["Event", "Invocation", "Wake", "Webhook", "WebhookHealth"]
+__all__ = ["Event", "Invocation", "Replay", "Wake", "Webhook", "WebhookHealth"]
