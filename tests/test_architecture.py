@@ -47,7 +47,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("rules", "querysets"),
     # Tables.
     ("models.fields", "models.event"),
-    ("models.webhook", "models.wake"),
+    ("models.webhook", "models.wake", "models.idempotency"),
     ("models.replay",),
     ("models.invocation",),
     ("models",),
@@ -85,7 +85,14 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ),
     ("instrument", "checks"),
     # Faces.
-    ("admin.display", "admin.widgets", "api.serializers", "api.permissions", "api.filters"),
+    (
+        "admin.display",
+        "admin.widgets",
+        "api.serializers",
+        "api.permissions",
+        "api.filters",
+        "api.idempotency",
+    ),
     ("admin.forms", "admin.resending", "api.views"),
     ("admin.events", "admin.invocations", "admin.replays"),
     ("admin.webhooks", "api.urls"),

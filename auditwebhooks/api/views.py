@@ -17,6 +17,7 @@ from rest_framework.status import HTTP_201_CREATED, HTTP_202_ACCEPTED
 
 from auditwebhooks import journal
 from auditwebhooks.api.filters import EventFilter, InvocationFilter, WebhookFilter
+from auditwebhooks.api.idempotency import idempotent
 from auditwebhooks.api.permissions import MayReplay, MayResend, MayTest, ModelPermissions
 from auditwebhooks.api.serializers import (
     EventSerializer,
@@ -64,11 +65,13 @@ class WebhookViewSet(ModelViewSet):
     filterset_class = WebhookFilter
 
     @action(detail=False, methods=["post"], url_path="test", permission_classes=[MayTest])
+    @idempotent(atomic=False)
     def test_values(self, request: Request) -> Response:
         """Test the values of the body; nothing is saved."""
         return self._test(self.get_serializer(data=request.data))
 
     @action(detail=True, methods=["post"], url_path="test", permission_classes=[MayTest])
+    @idempotent(atomic=False)
     def test_saved(self, request: Request, pk: str) -> Response:
         """Test a saved webhook; values of the body go over the saved ones and stay unsaved."""
         webhook = self.get_object()
@@ -82,6 +85,7 @@ class WebhookViewSet(ModelViewSet):
         return self.get_paginated_response(ReplaySerializer(page, many=True).data)
 
     @replays.mapping.post
+    @idempotent(atomic=True)
     def start_replay(self, request: Request, pk: str) -> Response:
         """Have the workers send recorded events; ``dry_run`` only counts them."""
         asked = SelectionSerializer(data=request.data)
@@ -127,6 +131,7 @@ class InvocationViewSet(Listed, mixins.RetrieveModelMixin, GenericViewSet):
     filterset_class = InvocationFilter
 
     @action(detail=True, methods=["post"], url_path="send-again", permission_classes=[MayResend])
+    @idempotent(atomic=True)
     def send_again(self, request: Request, pk: str) -> Response:
         """Queue a new chain for the invocation's event and webhook; answers its first attempt."""
         NoFields(data=request.data).is_valid(raise_exception=True)
