@@ -10,6 +10,7 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 TEST_WEBHOOK = "auditwebhooks.test_webhook"
+CHANGE_WEBHOOK = "auditwebhooks.change_webhook"
 RESEND = "auditwebhooks.resend_invocation"
 VIEW_REPLAY = "auditwebhooks.view_replay"
 
@@ -38,7 +39,7 @@ class MayTest(DjangoModelPermissions):
     def _may_give_values(request: Request, view: Any) -> bool:
         if "pk" not in view.kwargs:
             return bool(request.user.has_perm("auditwebhooks.add_webhook"))
-        return not request.data or bool(request.user.has_perm("auditwebhooks.change_webhook"))
+        return not request.data or bool(request.user.has_perm(CHANGE_WEBHOOK))
 
 
 class MayResend(DjangoModelPermissions):
@@ -58,3 +59,10 @@ class MayReplay(MayResend):
         if not super().has_permission(request, view):
             return False
         return any(request.user.has_perm(name) for name in (RESEND, VIEW_REPLAY))
+
+
+class MayChange(DjangoModelPermissions):
+    """An action that changes a webhook, whatever its method."""
+
+    def get_required_permissions(self, method: str, model_cls: type[Model]) -> list[str]:
+        return [CHANGE_WEBHOOK]

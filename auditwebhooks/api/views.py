@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from django_filters.rest_framework import DjangoFilterBackend
 from rest_framework import mixins, viewsets
 from rest_framework.decorators import action
-from rest_framework.exceptions import ValidationError
+from rest_framework.exceptions import NotFound, ValidationError
 from rest_framework.generics import get_object_or_404
 from rest_framework.pagination import CursorPagination
 from rest_framework.request import Request
@@ -18,7 +18,13 @@ from rest_framework.status import HTTP_201_CREATED, HTTP_202_ACCEPTED
 from auditwebhooks import journal
 from auditwebhooks.api.filters import EventFilter, InvocationFilter, WebhookFilter
 from auditwebhooks.api.idempotency import idempotent
-from auditwebhooks.api.permissions import MayReplay, MayResend, MayTest, ModelPermissions
+from auditwebhooks.api.permissions import (
+    MayChange,
+    MayReplay,
+    MayResend,
+    MayTest,
+    ModelPermissions,
+)
 from auditwebhooks.api.serializers import (
     EventSerializer,
     InvocationSerializer,
@@ -31,7 +37,9 @@ from auditwebhooks.context import describe_actor
 from auditwebhooks.delivery import replay
 from auditwebhooks.delivery.again import send_again
 from auditwebhooks.delivery.trial import send_test, verdict
+from auditwebhooks.exceptions import EncryptionError
 from auditwebhooks.models import Event, Invocation, Replay, Webhook
+from auditwebhooks.rotation import rotate_signing_secret
 
 if TYPE_CHECKING:
     GenericViewSet = viewsets.GenericViewSet[Any]
@@ -76,6 +84,20 @@ class WebhookViewSet(ModelViewSet):
         """Test a saved webhook; values of the body go over the saved ones and stay unsaved."""
         webhook = self.get_object()
         return self._test(self.get_serializer(webhook, data=request.data, partial=True))
+
+    @action(
+        detail=True, methods=["post"], url_path="rotate-secret", permission_classes=[MayChange]
+    )
+    def rotate_secret(self, request: Request, pk: str) -> Response:
+        """A new signing secret, told this once; the old one signs along for 24 hours."""
+        NoFields(data=request.data).is_valid(raise_exception=True)
+        try:
+            secret = rotate_signing_secret(self.get_object().pk)
+        except EncryptionError as error:
+            raise ValidationError({"url": [str(error)]}) from None
+        except Webhook.DoesNotExist:
+            raise NotFound from None
+        return Response({"signing_secret": secret.reveal()}, headers={"Cache-Control": "no-store"})
 
     @action(detail=True, methods=["get"], url_path="replay", permission_classes=[MayReplay])
     def replays(self, request: Request, pk: str) -> Response:
