@@ -92,6 +92,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "api.permissions",
         "api.filters",
         "api.idempotency",
+        "api.etags",
     ),
     ("admin.forms", "admin.resending", "api.views"),
     ("admin.events", "admin.invocations", "admin.replays"),

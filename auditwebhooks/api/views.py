@@ -16,6 +16,7 @@ from rest_framework.response import Response
 from rest_framework.status import HTTP_201_CREATED, HTTP_202_ACCEPTED
 
 from auditwebhooks import journal
+from auditwebhooks.api.etags import TaggedViewSet
 from auditwebhooks.api.filters import EventFilter, InvocationFilter, WebhookFilter
 from auditwebhooks.api.idempotency import idempotent
 from auditwebhooks.api.permissions import (
@@ -43,11 +44,9 @@ from auditwebhooks.rotation import rotate_signing_secret
 
 if TYPE_CHECKING:
     GenericViewSet = viewsets.GenericViewSet[Any]
-    ModelViewSet = viewsets.ModelViewSet[Webhook]
     Listed = mixins.ListModelMixin
 else:
     GenericViewSet = viewsets.GenericViewSet
-    ModelViewSet = viewsets.ModelViewSet
     Listed = mixins.ListModelMixin
 
 
@@ -64,7 +63,7 @@ class WebhooksNewestFirst(NewestFirst):
     ordering = ("-created_at", "-id")  # type: ignore[assignment]
 
 
-class WebhookViewSet(ModelViewSet):
+class WebhookViewSet(TaggedViewSet):
     queryset = Webhook.objects.select_related("health")
     serializer_class = WebhookSerializer
     permission_classes = [ModelPermissions]
