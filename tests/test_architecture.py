@@ -44,14 +44,14 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("templating", "transport.address", "transport.guard", "queue"),
     # The shape of an event, and a model's values as JSON.
     ("transport.client", "payload", "snapshot", "receiver"),
-    ("rules", "querysets"),
+    ("rules", "querysets", "payload_schema"),
     # Tables.
     ("models.fields", "models.event"),
     ("models.webhook", "models.wake", "models.idempotency"),
     ("models.replay",),
     ("models.invocation",),
     ("models",),
-    ("rows", "wake"),
+    ("rows", "wake", "event_types"),
     # From a change to an event; from an event to an invocation, a call, a verdict, a row.
     (
         "rotation",
@@ -60,6 +60,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "delivery.judge",
         "delivery.scrub",
         "delivery.chain",
+        "delivery.stats",
         "delivery.fanout",
         "delivery.claim",
     ),
@@ -94,7 +95,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "api.idempotency",
         "api.etags",
     ),
-    ("admin.forms", "admin.resending", "api.views"),
+    ("admin.forms", "admin.resending", "api.views", "api.vocabulary"),
     ("admin.events", "admin.invocations", "admin.replays"),
     ("admin.webhooks", "api.urls"),
     (

@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from django.db.models import Model
-from rest_framework.permissions import SAFE_METHODS, DjangoModelPermissions
+from rest_framework.permissions import SAFE_METHODS, BasePermission, DjangoModelPermissions
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
 TEST_WEBHOOK = "auditwebhooks.test_webhook"
 CHANGE_WEBHOOK = "auditwebhooks.change_webhook"
 RESEND = "auditwebhooks.resend_invocation"
+VIEW_EVENT = "auditwebhooks.view_event"
+VIEW_WEBHOOK = "auditwebhooks.view_webhook"
 VIEW_REPLAY = "auditwebhooks.view_replay"
 
 
@@ -66,3 +68,10 @@ class MayChange(DjangoModelPermissions):
 
     def get_required_permissions(self, method: str, model_cls: type[Model]) -> list[str]:
         return [CHANGE_WEBHOOK]
+
+
+class MayKnowEvents(BasePermission):
+    """What events look like, for those who see them and those who see what they are sent to."""
+
+    def has_permission(self, request: Request, view: APIView) -> bool:
+        return any(request.user.has_perm(name) for name in (VIEW_EVENT, VIEW_WEBHOOK))

@@ -3,8 +3,10 @@ REST_FRAMEWORK says."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from django.utils import timezone
 from django_filters.rest_framework import DjangoFilterBackend
 from rest_framework import mixins, viewsets
 from rest_framework.decorators import action
@@ -37,6 +39,7 @@ from auditwebhooks.api.serializers import (
 from auditwebhooks.context import describe_actor
 from auditwebhooks.delivery import replay
 from auditwebhooks.delivery.again import send_again
+from auditwebhooks.delivery.stats import stats_of
 from auditwebhooks.delivery.trial import send_test, verdict
 from auditwebhooks.exceptions import EncryptionError
 from auditwebhooks.models import Event, Invocation, Replay, Webhook
@@ -97,6 +100,11 @@ class WebhookViewSet(TaggedViewSet):
         except Webhook.DoesNotExist:
             raise NotFound from None
         return Response({"signing_secret": secret.reveal()}, headers={"Cache-Control": "no-store"})
+
+    @action(detail=True, methods=["get"])
+    def stats(self, request: Request, pk: str) -> Response:
+        """How the webhook's deliveries went in the last 24 hours, and what waits."""
+        return Response(asdict(stats_of(self.get_object().pk, timezone.now())))
 
     @action(detail=True, methods=["get"], url_path="replay", permission_classes=[MayReplay])
     def replays(self, request: Request, pk: str) -> Response:
