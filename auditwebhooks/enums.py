@@ -92,6 +92,15 @@ class Outcome(TextChoices):
     ERROR = "error", _("error")
 
 
+class ReplayStatus(TextChoices):
+    # A worker still queues its events.
+    RUNNING = "running", _("running")
+    # All of them are queued.
+    FINISHED = "finished", _("finished")
+    # A person ended it, or the webhook was deleted.
+    CANCELLED = "cancelled", _("cancelled")
+
+
 class Phase(TextChoices):
     """What a call spends its time with, in this order; a kept connection begins with WAIT."""
 

@@ -91,6 +91,12 @@ class PayloadField:
     values: tuple[str, ...] = ()
     # Whatever is below it may be named in a template.
     open: bool = False
+    # Of a text, in the words of JSON Schema.
+    format: str = ""
+    pattern: str = ""
+
+
+_TIME = r"^\d+\.\d{9}$"
 
 
 FIELDS: tuple[PayloadField, ...] = (
@@ -98,6 +104,7 @@ FIELDS: tuple[PayloadField, ...] = (
         path="event_id",
         type="string",
         meaning="UUID (version 7) of the event; never repeated",
+        format="uuid",
     ),
     PayloadField(
         path="event_type",
@@ -108,9 +115,12 @@ FIELDS: tuple[PayloadField, ...] = (
         path="event_time",
         type="string",
         meaning="when it was recorded: seconds since 1970 with nine decimals",
+        pattern=_TIME,
     ),
     PayloadField(path="data", type="object", meaning="everything about the change"),
-    PayloadField(path="data.timestamp", type="string", meaning="the same as event_time"),
+    PayloadField(
+        path="data.timestamp", type="string", meaning="the same as event_time", pattern=_TIME
+    ),
     PayloadField(
         path="data.action",
         type="string",

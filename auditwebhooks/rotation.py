@@ -1,4 +1,5 @@
-"""Stored secrets under a new key: after ENCRYPTION_KEYS or SECRET_KEY got a new first one."""
+"""Stored secrets under a new key, after ENCRYPTION_KEYS or SECRET_KEY got a new first one; and a
+new signing secret in place of the old one."""
 
 from __future__ import annotations
 
@@ -7,7 +8,9 @@ from dataclasses import dataclass
 
 from django.db import connections, router, transaction
 
+from auditwebhooks import signing
 from auditwebhooks.context import paused
+from auditwebhooks.encryption import Secret
 from auditwebhooks.enums import PauseReason
 from auditwebhooks.exceptions import EncryptionError
 from auditwebhooks.models import Webhook, WebhookHealth
@@ -48,3 +51,21 @@ def _rotate(pk: uuid.UUID, using: str) -> None:
             WebhookHealth.objects.using(using).filter(
                 webhook=webhook, pause_reason=PauseReason.CONFIGURATION
             ).update(paused_until=None, pause_reason="", paused_configuration=None)
+
+
+def rotate_signing_secret(pk: uuid.UUID) -> Secret:
+    """Give a webhook a new signing secret; the old one signs along for 24 hours. Two rotations at
+    once follow each other, so that each secret that was answered has its turn.
+
+    Raises EncryptionError where the stored URL, whose host it is bound to, cannot be read, and
+    Webhook.DoesNotExist.
+    """
+    using = router.db_for_write(Webhook)
+    secret = Secret(signing.new_secret())
+    with transaction.atomic(using=using):
+        take_write_lock(connections[using], Webhook)
+        webhook: Webhook = locked(Webhook.objects.using(using).filter(pk=pk), using).get()
+        webhook.address()
+        webhook.signing_secret = secret.reveal()
+        webhook.save(using=using, update_fields=["signing_secret"])
+    return secret

@@ -6,7 +6,9 @@ import itertools
 from datetime import datetime
 from typing import Any
 
+from django.contrib.auth.models import Permission, User
 from django.utils import timezone
+from rest_framework.test import APIClient
 
 from auditwebhooks import signing
 from auditwebhooks.models import Event, Invocation, Webhook
@@ -69,3 +71,12 @@ def make_invocation(webhook: Webhook, **overrides: Any) -> Invocation:
     if "event" not in values:
         values["event"] = make_event(fanned_out_at=now)
     return Invocation.objects.create(**values)
+
+
+def someone(*permissions: str) -> APIClient:
+    """A client of the API whose user has these permissions."""
+    user = User.objects.create_user("-".join(permissions) or "nobody")
+    user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
+    client = APIClient()
+    client.force_authenticate(user)
+    return client

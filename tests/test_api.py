@@ -5,27 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import Permission, User
 from rest_framework.test import APIClient
 
 from auditwebhooks.models import Event, Invocation, Webhook
 from auditwebhooks.payload import DEFAULT_TEMPLATE
 from auditwebhooks.receiver import Answer
 from tests.conftest import Inbox
-from tests.factories import SECRET, make_event, make_invocation, make_webhook
+from tests.factories import SECRET, make_event, make_invocation, make_webhook, someone
 
 pytestmark = pytest.mark.django_db
 
 WEBHOOKS = "/api/audit/webhooks/"
-
-
-def someone(*permissions: str) -> APIClient:
-    """A client whose user has these permissions."""
-    user = User.objects.create_user("-".join(permissions) or "nobody")
-    user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
-    client = APIClient()
-    client.force_authenticate(user)
-    return client
 
 
 @pytest.fixture

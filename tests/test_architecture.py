@@ -22,6 +22,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     (
         "conf",
         "impersonation",
+        "journal",
         "masking",
         "retry",
         "signing",
@@ -45,13 +46,14 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("templating", "transport.address", "transport.guard", "queue"),
     # The shape of an event, and a model's values as JSON.
     ("transport.client", "payload", "snapshot", "receiver"),
-    ("rules", "querysets", "cuts", "statements"),
+    ("rules", "querysets", "cuts", "statements", "payload_schema"),
     # Tables.
     ("models.fields", "models.event"),
-    ("models.webhook", "models.wake"),
+    ("models.webhook", "models.wake", "models.idempotency"),
+    ("models.replay",),
     ("models.invocation",),
     ("models",),
-    ("rows",),
+    ("rows", "event_types"),
     ("wake",),
     # From a change to an event; from an event to an invocation, a call, a verdict, a row.
     (
@@ -61,11 +63,13 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "delivery.judge",
         "delivery.scrub",
         "delivery.line",
+        "delivery.chain",
+        "delivery.stats",
         "delivery.claim",
     ),
     ("recording", "delivery.send", "delivery.fanout", "delivery.lane"),
-    ("subject",),
-    ("capture", "names"),
+    ("subject", "delivery.again", "delivery.selection"),
+    ("capture", "names", "delivery.replay"),
     ("bulk", "members"),
     ("upserts",),
     ("audited",),
@@ -87,8 +91,17 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ),
     ("instrument", "checks"),
     # Faces.
-    ("admin.display", "admin.widgets", "api.serializers", "api.permissions", "api.filters"),
-    ("admin.forms", "admin.events", "admin.invocations", "api.views"),
+    (
+        "admin.display",
+        "admin.widgets",
+        "api.serializers",
+        "api.permissions",
+        "api.filters",
+        "api.idempotency",
+        "api.etags",
+    ),
+    ("admin.forms", "admin.resending", "api.views", "api.vocabulary"),
+    ("admin.events", "admin.invocations", "admin.replays"),
     ("admin.webhooks", "api.urls"),
     (
         "admin",

@@ -2,6 +2,7 @@
 
 from auditwebhooks.admin.events import EventAdmin
 from auditwebhooks.admin.invocations import InvocationAdmin
+from auditwebhooks.admin.replays import ReplayAdmin
 from auditwebhooks.admin.webhooks import WebhookAdmin
 
-__all__ = ["EventAdmin", "InvocationAdmin", "WebhookAdmin"]
+__all__ = ["EventAdmin", "InvocationAdmin", "ReplayAdmin", "WebhookAdmin"]

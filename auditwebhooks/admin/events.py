@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 from django.contrib import admin
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy
 
-from auditwebhooks.admin.display import ReadOnlyAdmin, link, pretty
+from auditwebhooks.admin.display import link, pretty
+from auditwebhooks.admin.resending import ResendingAdmin
+from auditwebhooks.delivery.again import send_events_again
 from auditwebhooks.models import Event
 
 
 @admin.register(Event)
-class EventAdmin(ReadOnlyAdmin):
+class EventAdmin(ResendingAdmin):
+    actions = ("send_again",)
     list_display = ("created_at", "action", "actor_name", "target", "source")
     list_filter = ("action", "actor_type", "source", "created_at")
     ordering = ("-created_at", "-id")
     show_full_result_count = False
     list_per_page = 50
     heavy = ("payload_text",)
+    needed = ("event_type", "target_name", "fanned_out_at")
     fields = (
         "created_at",
         "event_type",
@@ -41,6 +46,10 @@ class EventAdmin(ReadOnlyAdmin):
         self, request: HttpRequest, obj: Event | None = None
     ) -> tuple[str, ...]:
         return self.fields
+
+    @admin.action(permissions=["resend"], description=gettext_lazy("Send again"))
+    def send_again(self, request: HttpRequest, queryset: QuerySet[Event]) -> None:
+        self.resend(request, queryset, send_events_again)
 
     @admin.display(description=gettext_lazy("Target"))
     def target(self, event: Event) -> str:

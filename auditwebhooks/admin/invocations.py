@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.template.loader import render_to_string
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from auditwebhooks.admin.display import ReadOnlyAdmin, dot, link, moment, phases, pretty
+from auditwebhooks.admin.display import dot, link, moment, phases, pretty
+from auditwebhooks.admin.resending import ResendingAdmin
+from auditwebhooks.delivery.again import send_again
 from auditwebhooks.enums import Status
 from auditwebhooks.models import Invocation
 
@@ -19,7 +22,8 @@ _COLOURS = {Status.SUCCEEDED: "green", Status.FAILED: "red", Status.SENDING: "am
 
 
 @admin.register(Invocation)
-class InvocationAdmin(ReadOnlyAdmin):
+class InvocationAdmin(ResendingAdmin):
+    actions = ("send_again",)
     list_display = (
         "created_at",
         "webhook_name",
@@ -34,6 +38,7 @@ class InvocationAdmin(ReadOnlyAdmin):
     show_full_result_count = False
     list_per_page = 50
     heavy = ("request_headers", "request_body", "response_headers", "response_body")
+    needed = ("webhook_id", "webhook_name", "event_id", "trigger")
     fieldsets = (
         (
             None,
@@ -76,6 +81,10 @@ class InvocationAdmin(ReadOnlyAdmin):
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         return [name for _title, options in self.fieldsets for name in options["fields"]]
+
+    @admin.action(permissions=["resend"], description=gettext_lazy("Send again"))
+    def send_again(self, request: HttpRequest, queryset: QuerySet[Invocation]) -> None:
+        self.resend(request, queryset, send_again)
 
     @admin.display(description=gettext_lazy("Status"), ordering="status")
     def shown_status(self, invocation: Invocation) -> SafeString:

@@ -5,11 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from django.db.models import Model
-from rest_framework.permissions import DjangoModelPermissions
+from rest_framework.permissions import SAFE_METHODS, BasePermission, DjangoModelPermissions
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
 TEST_WEBHOOK = "auditwebhooks.test_webhook"
+CHANGE_WEBHOOK = "auditwebhooks.change_webhook"
+RESEND = "auditwebhooks.resend_invocation"
+VIEW_EVENT = "auditwebhooks.view_event"
+VIEW_WEBHOOK = "auditwebhooks.view_webhook"
+VIEW_REPLAY = "auditwebhooks.view_replay"
 
 
 class ModelPermissions(DjangoModelPermissions):
@@ -36,4 +41,37 @@ class MayTest(DjangoModelPermissions):
     def _may_give_values(request: Request, view: Any) -> bool:
         if "pk" not in view.kwargs:
             return bool(request.user.has_perm("auditwebhooks.add_webhook"))
-        return not request.data or bool(request.user.has_perm("auditwebhooks.change_webhook"))
+        return not request.data or bool(request.user.has_perm(CHANGE_WEBHOOK))
+
+
+class MayResend(DjangoModelPermissions):
+    """Sending again what was sent, and replays."""
+
+    def get_required_permissions(self, method: str, model_cls: type[Model]) -> list[str]:
+        return [RESEND]
+
+
+class MayReplay(MayResend):
+    """The replays of a webhook may be read by their viewers, too."""
+
+    def get_required_permissions(self, method: str, model_cls: type[Model]) -> list[str]:
+        return [] if method in SAFE_METHODS else [RESEND]
+
+    def has_permission(self, request: Request, view: APIView) -> bool:
+        if not super().has_permission(request, view):
+            return False
+        return any(request.user.has_perm(name) for name in (RESEND, VIEW_REPLAY))
+
+
+class MayChange(DjangoModelPermissions):
+    """An action that changes a webhook, whatever its method."""
+
+    def get_required_permissions(self, method: str, model_cls: type[Model]) -> list[str]:
+        return [CHANGE_WEBHOOK]
+
+
+class MayKnowEvents(BasePermission):
+    """What events look like, for those who see them and those who see what they are sent to."""
+
+    def has_permission(self, request: Request, view: APIView) -> bool:
+        return any(request.user.has_perm(name) for name in (VIEW_EVENT, VIEW_WEBHOOK))

@@ -8,22 +8,44 @@ from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import ValidationError as ModelValidationError
 from django.db import IntegrityError, router, transaction
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from rest_framework import serializers
 
-from auditwebhooks.models import Event, Invocation, Webhook
+from auditwebhooks import rules
+from auditwebhooks.delivery.selection import Selection
+from auditwebhooks.models import Event, Invocation, Replay, Webhook
 
 if TYPE_CHECKING:
+    Base = serializers.Serializer[Any]
     WebhookModelSerializer = serializers.ModelSerializer[Webhook]
     InvocationModelSerializer = serializers.ModelSerializer[Invocation]
     EventModelSerializer = serializers.ModelSerializer[Event]
+    ReplayModelSerializer = serializers.ModelSerializer[Replay]
 else:
+    Base = serializers.Serializer
     WebhookModelSerializer = serializers.ModelSerializer
     InvocationModelSerializer = serializers.ModelSerializer
     EventModelSerializer = serializers.ModelSerializer
+    ReplayModelSerializer = serializers.ModelSerializer
 
 
-class WebhookSerializer(WebhookModelSerializer):
+class KnownFields(Base):
+    """Refuses by name what is no field."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        unknown = sorted(set(data) - set(self.fields)) if isinstance(data, Mapping) else []
+        if unknown:
+            reason = _("There is no such field.")
+            raise serializers.ValidationError({str(name): [reason] for name in unknown})
+        return super().to_internal_value(data)
+
+
+class NoFields(KnownFields):
+    """For a request that says all by its URL."""
+
+
+class WebhookSerializer(KnownFields, WebhookModelSerializer):
     """After ``is_valid()`` the webhook with the given values, not saved yet, is in ``webhook``."""
 
     # Read masked; "***" keeps what is stored.
@@ -76,13 +98,6 @@ class WebhookSerializer(WebhookModelSerializer):
         # REST framework's own shows the data that it was given, and error reports show reprs.
         return f"<{type(self).__name__}>"
 
-    def to_internal_value(self, data: Any) -> Any:
-        unknown = sorted(set(data) - set(self.fields)) if isinstance(data, Mapping) else []
-        if unknown:
-            reason = _("There is no such field.")
-            raise serializers.ValidationError({str(name): [reason] for name in unknown})
-        return super().to_internal_value(data)
-
     def to_representation(self, instance: Webhook) -> dict[str, Any]:
         shown: dict[str, Any] = super().to_representation(instance)
         user = getattr(self.context.get("request"), "user", None)
@@ -123,6 +138,7 @@ class InvocationSerializer(InvocationModelSerializer):
             "webhook",
             "webhook_name",
             "event",
+            "replay",
             "trigger",
             "attempt",
             "status",
@@ -167,5 +183,62 @@ class EventSerializer(EventModelSerializer):
             "target_name",
             "fanned_out_at",
             "payload",
+        )
+        read_only_fields = fields
+
+
+class SelectionSerializer(KnownFields):
+    """What to replay; after ``is_valid()`` it is in ``selection``."""
+
+    since = serializers.DateTimeField()
+    until = serializers.DateTimeField(required=False, allow_null=True, default=None)
+    event_types = serializers.JSONField(required=False)
+    only_failed = serializers.BooleanField(required=False, default=False)
+    dry_run = serializers.BooleanField(required=False, default=False)
+
+    selection: Selection
+
+    def validate_event_types(self, patterns: Any) -> list[str]:
+        """The webhook's own rule."""
+        try:
+            rules.check_event_types(patterns)
+        except ModelValidationError as error:
+            raise serializers.ValidationError(error.messages) from None
+        return list(patterns)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        now = timezone.now()
+        # What comes later is delivered by itself.
+        until = min(attrs["until"] or now, now)
+        if attrs["since"] >= until:
+            late = attrs["until"] is None or attrs["since"] >= now
+            reason = _("Enter a time in the past.") if late else _("Enter a time before until.")
+            raise serializers.ValidationError({"since": [reason]})
+        self.selection = Selection(
+            since=attrs["since"],
+            until=until,
+            event_types=attrs.get("event_types", ()),
+            only_failed=attrs["only_failed"],
+        )
+        return attrs
+
+
+class ReplaySerializer(ReplayModelSerializer):
+    class Meta:
+        model = Replay
+        fields = (
+            "id",
+            "webhook",
+            "webhook_name",
+            "since",
+            "until",
+            "event_types",
+            "only_failed",
+            "requested_by",
+            "status",
+            "count",
+            "queued",
+            "created_at",
+            "finished_at",
         )
         read_only_fields = fields

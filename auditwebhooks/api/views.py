@@ -3,32 +3,53 @@ REST_FRAMEWORK says."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from django.utils import timezone
 from django_filters.rest_framework import DjangoFilterBackend
 from rest_framework import mixins, viewsets
 from rest_framework.decorators import action
+from rest_framework.exceptions import NotFound, ValidationError
+from rest_framework.generics import get_object_or_404
 from rest_framework.pagination import CursorPagination
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.status import HTTP_201_CREATED, HTTP_202_ACCEPTED
 
+from auditwebhooks import journal
+from auditwebhooks.api.etags import TaggedViewSet
 from auditwebhooks.api.filters import EventFilter, InvocationFilter, WebhookFilter
-from auditwebhooks.api.permissions import MayTest, ModelPermissions
+from auditwebhooks.api.idempotency import idempotent
+from auditwebhooks.api.permissions import (
+    MayChange,
+    MayReplay,
+    MayResend,
+    MayTest,
+    ModelPermissions,
+)
 from auditwebhooks.api.serializers import (
     EventSerializer,
     InvocationSerializer,
+    NoFields,
+    ReplaySerializer,
+    SelectionSerializer,
     WebhookSerializer,
 )
+from auditwebhooks.context import describe_actor
+from auditwebhooks.delivery import replay
+from auditwebhooks.delivery.again import send_again
+from auditwebhooks.delivery.stats import stats_of
 from auditwebhooks.delivery.trial import send_test, verdict
-from auditwebhooks.models import Event, Invocation, Webhook
+from auditwebhooks.exceptions import EncryptionError
+from auditwebhooks.models import Event, Invocation, Replay, Webhook
+from auditwebhooks.rotation import rotate_signing_secret
 
 if TYPE_CHECKING:
     GenericViewSet = viewsets.GenericViewSet[Any]
-    ModelViewSet = viewsets.ModelViewSet[Webhook]
     Listed = mixins.ListModelMixin
 else:
     GenericViewSet = viewsets.GenericViewSet
-    ModelViewSet = viewsets.ModelViewSet
     Listed = mixins.ListModelMixin
 
 
@@ -45,7 +66,7 @@ class WebhooksNewestFirst(NewestFirst):
     ordering = ("-created_at", "-id")  # type: ignore[assignment]
 
 
-class WebhookViewSet(ModelViewSet):
+class WebhookViewSet(TaggedViewSet):
     queryset = Webhook.objects.select_related("health")
     serializer_class = WebhookSerializer
     permission_classes = [ModelPermissions]
@@ -54,15 +75,70 @@ class WebhookViewSet(ModelViewSet):
     filterset_class = WebhookFilter
 
     @action(detail=False, methods=["post"], url_path="test", permission_classes=[MayTest])
+    @idempotent(atomic=False)
     def test_values(self, request: Request) -> Response:
         """Test the values of the body; nothing is saved."""
         return self._test(self.get_serializer(data=request.data))
 
     @action(detail=True, methods=["post"], url_path="test", permission_classes=[MayTest])
+    @idempotent(atomic=False)
     def test_saved(self, request: Request, pk: str) -> Response:
         """Test a saved webhook; values of the body go over the saved ones and stay unsaved."""
         webhook = self.get_object()
         return self._test(self.get_serializer(webhook, data=request.data, partial=True))
+
+    @action(
+        detail=True, methods=["post"], url_path="rotate-secret", permission_classes=[MayChange]
+    )
+    def rotate_secret(self, request: Request, pk: str) -> Response:
+        """A new signing secret, told this once; the old one signs along for 24 hours."""
+        NoFields(data=request.data).is_valid(raise_exception=True)
+        try:
+            secret = rotate_signing_secret(self.get_object().pk)
+        except EncryptionError as error:
+            raise ValidationError({"url": [str(error)]}) from None
+        except Webhook.DoesNotExist:
+            raise NotFound from None
+        return Response({"signing_secret": secret.reveal()}, headers={"Cache-Control": "no-store"})
+
+    @action(detail=True, methods=["get"])
+    def stats(self, request: Request, pk: str) -> Response:
+        """How the webhook's deliveries went in the last 24 hours, and what waits."""
+        return Response(asdict(stats_of(self.get_object().pk, timezone.now())))
+
+    @action(detail=True, methods=["get"], url_path="replay", permission_classes=[MayReplay])
+    def replays(self, request: Request, pk: str) -> Response:
+        """The webhook's replays and how far they are, newest first."""
+        rows: Any = Replay.objects.filter(webhook=self.get_object())
+        page: Any = self.paginate_queryset(rows)
+        return self.get_paginated_response(ReplaySerializer(page, many=True).data)
+
+    @replays.mapping.post
+    @idempotent(atomic=True)
+    def start_replay(self, request: Request, pk: str) -> Response:
+        """Have the workers send recorded events; ``dry_run`` only counts them."""
+        asked = SelectionSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        webhook = self.get_object()
+        if asked.validated_data["dry_run"]:
+            return Response({"count": replay.would_send(webhook, asked.selection)})
+        started = replay.start(webhook, asked.selection, describe_actor(request.user).id)
+        journal.note(request.user, [started], journal.REPLAY_STARTED)
+        return Response(ReplaySerializer(started).data, status=HTTP_202_ACCEPTED)
+
+    @action(
+        detail=True,
+        methods=["post"],
+        url_path=r"replay/(?P<replay_id>[0-9]{1,18})/cancel",
+        permission_classes=[MayResend],
+    )
+    def cancel_replay(self, request: Request, pk: str, replay_id: str) -> Response:
+        """End a replay and what waits of it."""
+        NoFields(data=request.data).is_valid(raise_exception=True)
+        found = get_object_or_404(Replay.objects.all(), pk=replay_id, webhook=self.get_object())
+        replay.cancel(found)
+        journal.note(request.user, [found], journal.REPLAY_CANCELLED)
+        return Response(ReplaySerializer(found).data)
 
     def _test(self, serializer: Any) -> Response:
         serializer.is_valid(raise_exception=True)
@@ -82,6 +158,18 @@ class InvocationViewSet(Listed, mixins.RetrieveModelMixin, GenericViewSet):
     pagination_class = NewestFirst
     filter_backends = [DjangoFilterBackend]
     filterset_class = InvocationFilter
+
+    @action(detail=True, methods=["post"], url_path="send-again", permission_classes=[MayResend])
+    @idempotent(atomic=True)
+    def send_again(self, request: Request, pk: str) -> Response:
+        """Queue a new chain for the invocation's event and webhook; answers its first attempt."""
+        NoFields(data=request.data).is_valid(raise_exception=True)
+        invocation = self.get_object()
+        again = send_again([invocation])
+        if again.refused:
+            raise ValidationError({one.field: [one.reason] for one in again.refused})
+        journal.note(request.user, [invocation], journal.SENT_AGAIN)
+        return Response(InvocationSerializer(again.queued[0]).data, status=HTTP_201_CREATED)
 
 
 class EventViewSet(Listed, mixins.RetrieveModelMixin, GenericViewSet):

@@ -22,7 +22,7 @@ from django.db import InterfaceError, OperationalError, connections, router
 from django.utils import timezone
 
 from auditwebhooks.conf import conf
-from auditwebhooks.delivery import claim
+from auditwebhooks.delivery import claim, replay
 from auditwebhooks.delivery.fanout import BATCH, fan_out
 from auditwebhooks.delivery.lane import Lane
 from auditwebhooks.delivery.message import Message
@@ -150,7 +150,8 @@ class Drain:
         if not (conf.enabled and conf.send):
             return False
         events = fan_out() if self._held < _HAND_MOST else 0
-        found, self._behind = events > 0, events == BATCH
+        replayed = replay.step() if self._held < _HAND_MOST else 0
+        found, self._behind = events + replayed > 0, events == BATCH
         self._trouble_since = None
         now = timezone.now()
         for due in claim.due_webhooks(now):
@@ -292,11 +293,13 @@ class Drain:
 
 
 def is_due(*, within: timedelta = timedelta(0)) -> bool:
-    """Whether there is anything to fan out now, or to send by then."""
+    """Whether there is anything to fan out or replay now, or to send by then."""
     if not (conf.enabled and conf.send):
         return False
     unseen = Event.objects.primary().filter(fanned_out_at__isnull=True)
-    return unseen.exists() or bool(claim.due_webhooks(timezone.now() + within))
+    if unseen.exists() or replay.is_due():
+        return True
+    return bool(claim.due_webhooks(timezone.now() + within))
 
 
 def _attempt(webhook: Webhook, invocation: Invocation, client: Client) -> Result:

@@ -76,6 +76,7 @@ def _next_attempt(finished: Finished) -> Invocation | None:
         webhook_id=invocation.webhook_id,
         webhook_name=invocation.webhook_name,
         event_id=invocation.event_id,
+        replay_id=invocation.replay_id,
         trigger=Trigger.RETRY,
         attempt=attempt,
         created_at=result.finished_at,

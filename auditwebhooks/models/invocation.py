@@ -5,6 +5,7 @@ from django.utils.translation import gettext_lazy as _
 
 from auditwebhooks.enums import Outcome, Status, Trigger
 from auditwebhooks.models.event import Event
+from auditwebhooks.models.replay import Replay
 from auditwebhooks.models.webhook import Webhook
 from auditwebhooks.querysets import PrimaryQuerySet
 from auditwebhooks.rules import NAME_LENGTH
@@ -37,6 +38,17 @@ class Invocation(models.Model):
         null=True,
         blank=True,
         related_name="invocations",
+    )
+    # The replay that asked for this chain.
+    replay = models.ForeignKey(
+        Replay,
+        verbose_name=_("replay"),
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="invocations",
+        # Looked for among the pending rows of one webhook only.
+        db_index=False,
     )
     trigger = models.CharField(_("trigger"), max_length=10, choices=Trigger.choices)
     attempt = models.PositiveSmallIntegerField(_("attempt"), default=1)

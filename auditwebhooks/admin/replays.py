@@ -1,0 +1,111 @@
+"""Replays and how far they are: read-only, newest first. They are asked for in the API."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+
+from auditwebhooks import journal
+from auditwebhooks.admin.display import ReadOnlyAdmin, dot, link, moment
+from auditwebhooks.admin.resending import may_resend
+from auditwebhooks.delivery.replay import cancel
+from auditwebhooks.enums import ReplayStatus
+from auditwebhooks.models import Replay
+
+_COLOURS = {ReplayStatus.RUNNING: "amber", ReplayStatus.FINISHED: "green"}
+
+
+@admin.register(Replay)
+class ReplayAdmin(ReadOnlyAdmin):
+    list_display = (
+        "created_at",
+        "webhook_name",
+        "shown_status",
+        "progress",
+        "only_failed",
+        "requested_by",
+    )
+    list_filter = ("status", "created_at")
+    ordering = ("-created_at", "-id")
+    show_full_result_count = False
+    list_per_page = 50
+    actions = ("cancel",)
+    fields = (
+        "webhook_link",
+        "shown_status",
+        "progress",
+        "from_time",
+        "until_time",
+        "patterns",
+        "only_failed",
+        "requested_by",
+        "created",
+        "finished",
+    )
+
+    class Media:
+        css = {"all": ("auditwebhooks/admin.css",)}
+
+    def get_readonly_fields(
+        self, request: HttpRequest, obj: Replay | None = None
+    ) -> tuple[str, ...]:
+        return self.fields
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Who may start one sees how far it is."""
+        return super().has_view_permission(request, obj) or may_resend(request)
+
+    def has_resend_permission(self, request: HttpRequest) -> bool:
+        return may_resend(request)
+
+    @admin.action(permissions=["resend"], description=gettext_lazy("Cancel"))
+    def cancel(self, request: HttpRequest, queryset: QuerySet[Replay]) -> None:
+        chosen = list(queryset)
+        ended = sum(cancel(replay) for replay in chosen)
+        journal.note(request.user, chosen, journal.REPLAY_CANCELLED)
+        text = ngettext(
+            "Cancelled. %d delivery that waited is ended.",
+            "Cancelled. %d deliveries that waited are ended.",
+            ended,
+        )
+        self.message_user(request, text % ended, messages.SUCCESS)
+
+    @admin.display(description=gettext_lazy("Status"), ordering="status")
+    def shown_status(self, replay: Replay) -> SafeString:
+        colour = _COLOURS.get(ReplayStatus(replay.status), "white")
+        return dot(colour, replay.get_status_display())
+
+    @admin.display(description=gettext_lazy("Progress"))
+    def progress(self, replay: Replay) -> str:
+        numbers = {"queued": replay.queued, "count": replay.count}
+        return _("%(queued)d of %(count)d queued") % numbers
+
+    @admin.display(description=gettext_lazy("Webhook"))
+    def webhook_link(self, replay: Replay) -> SafeString:
+        return link(self.admin_site, replay.webhook, replay.webhook_name)
+
+    @admin.display(description=gettext_lazy("Event types"))
+    def patterns(self, replay: Replay) -> str:
+        return ", ".join(replay.event_types) or _("every event")
+
+    @admin.display(description=gettext_lazy("Recorded since"))
+    def from_time(self, replay: Replay) -> str:
+        return moment(replay.since)
+
+    @admin.display(description=gettext_lazy("Recorded before"))
+    def until_time(self, replay: Replay) -> str:
+        return moment(replay.until)
+
+    @admin.display(description=gettext_lazy("Created"))
+    def created(self, replay: Replay) -> str:
+        return moment(replay.created_at)
+
+    @admin.display(description=gettext_lazy("Finished"))
+    def finished(self, replay: Replay) -> str:
+        return moment(replay.finished_at)

@@ -1,0 +1,65 @@
+"""*Send again* for the selected rows of a log."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib import messages
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from auditwebhooks import journal
+from auditwebhooks.admin.display import ReadOnlyAdmin
+from auditwebhooks.conf import conf
+from auditwebhooks.delivery.again import Again
+
+# More than a request should do; a replay is made for them.
+MOST = 10_000
+
+
+def may_resend(request: HttpRequest) -> bool:
+    return bool(request.user.has_perm("auditwebhooks.resend_invocation"))
+
+
+class ResendingAdmin(ReadOnlyAdmin):
+    # What sending again needs of a row.
+    needed: tuple[str, ...] = ()
+
+    def has_resend_permission(self, request: HttpRequest) -> bool:
+        return may_resend(request)
+
+    def resend(
+        self, request: HttpRequest, chosen: QuerySet[Any], send: Callable[[list[Any]], Again]
+    ) -> None:
+        rows = list(chosen.only(*self.needed)[: MOST + 1])
+        if len(rows) > MOST:
+            text = _("Nothing was sent: select at most %d. A replay of the webhook sends more.")
+            self.message_user(request, text % MOST, messages.ERROR)
+            return
+        again = send(rows)
+        if again.queued:
+            journal.note(request.user, rows, journal.SENT_AGAIN)
+        self._tell(request, again)
+
+    def _tell(self, request: HttpRequest, again: Again) -> None:
+        count = len(again.queued)
+        if count:
+            text = ngettext("%d delivery is queued.", "%d deliveries are queued.", count)
+            self.message_user(request, text % count, messages.SUCCESS)
+        if count and not (conf.enabled and conf.send):
+            text = _("Sending is switched off in the settings: they wait.")
+            self.message_user(request, text, messages.WARNING)
+        if again.resting:
+            text = ngettext(
+                "%d of them waits until its webhook is switched on.",
+                "%d of them wait until their webhooks are switched on.",
+                again.resting,
+            )
+            self.message_user(request, text % again.resting, messages.WARNING)
+        for reason, times in Counter(one.reason for one in again.refused).items():
+            text = ngettext("%(n)d was not sent: %(why)s", "%(n)d were not sent: %(why)s", times)
+            self.message_user(request, text % {"n": times, "why": reason}, messages.WARNING)

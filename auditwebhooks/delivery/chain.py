@@ -1,0 +1,39 @@
+"""The first attempt of a chain that somebody asked for: by hand, or by a replay."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.utils.translation import gettext as _
+
+from auditwebhooks.enums import Trigger
+from auditwebhooks.models import Invocation, Webhook
+
+
+def first_attempt(
+    webhook: Webhook,
+    event_id: int,
+    *,
+    trigger: Trigger,
+    now: datetime,
+    replay_id: int | None = None,
+    order_key: int | None = None,
+) -> Invocation:
+    """Pending, due now and not saved yet. It goes out under the ``webhook-id`` of every earlier
+    delivery, which is made of event and webhook. ``order_key``: as ``line.order_key`` gives it,
+    where it must not overtake others of its target."""
+    return Invocation(
+        webhook_id=webhook.pk,
+        webhook_name=webhook.name,
+        event_id=event_id,
+        replay_id=replay_id,
+        order_key=order_key,
+        trigger=trigger,
+        message="" if webhook.active else _resting(),
+        created_at=now,
+        due_at=now,
+    )
+
+
+def _resting() -> str:
+    return _("The webhook is switched off: this waits until it is switched on.")

@@ -1,0 +1,92 @@
+"""How one webhook's deliveries went, and what waits for it: a few indexed queries."""
+
+from __future__ import annotations
+
+import uuid
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db.models import Count
+
+from auditwebhooks.enums import Outcome, Status, Trigger
+from auditwebhooks.models import Invocation
+from auditwebhooks.querysets import PrimaryQuerySet
+
+WINDOW = timedelta(hours=24)
+
+# Durations are taken of so many of the latest attempts: sorting a day's would take seconds.
+SAMPLE = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stats:
+    """Attempts are those that began in the last ``hours``; tests do not count."""
+
+    hours: int
+    by_status: dict[str, int]
+    by_outcome: dict[str, int]
+    # Succeeded, of those that came to an end; None: none did.
+    success_rate: float | None
+    # What waits or is being sent.
+    backlog: int
+    # Seconds since the first of what waits was due, 0 before that; None: nothing waits.
+    oldest_pending_age: float | None
+    # Milliseconds, of the latest attempts; None: none was made.
+    duration_ms_p50: int | None
+    duration_ms_p95: int | None
+
+
+def stats_of(webhook_id: uuid.UUID, now: datetime) -> Stats:
+    theirs = Invocation.objects.filter(webhook=webhook_id)
+    attempts = theirs.filter(started_at__gte=now - WINDOW).exclude(trigger=Trigger.TEST)
+    rows = list(attempts.order_by().values_list("status", "outcome").annotate(number=Count("pk")))
+    durations = _durations(attempts)
+    return Stats(
+        hours=WINDOW // timedelta(hours=1),
+        by_status=_sums((status, number) for status, _outcome, number in rows),
+        by_outcome=_sums((outcome, number) for _status, outcome, number in rows if outcome),
+        success_rate=_rate(rows),
+        backlog=theirs.filter(status__in=[Status.PENDING, Status.SENDING]).count(),
+        oldest_pending_age=_age(theirs, now),
+        duration_ms_p50=percentile(durations, 50),
+        duration_ms_p95=percentile(durations, 95),
+    )
+
+
+def percentile(ordered: Sequence[int], percent: int) -> int | None:
+    """By nearest rank: a value that was measured."""
+    if not ordered:
+        return None
+    return ordered[max(-(-len(ordered) * percent // 100) - 1, 0)]
+
+
+def _sums(pairs: Iterable[tuple[str, int]]) -> dict[str, int]:
+    sums: Counter[str] = Counter()
+    for name, number in pairs:
+        sums[name] += number
+    return dict(sums)
+
+
+def _rate(rows: Sequence[tuple[str, str, int]]) -> float | None:
+    ended = sum(
+        number
+        for status, outcome, number in rows
+        if status in (Status.SUCCEEDED, Status.FAILED) and outcome != Outcome.CANCELLED
+    )
+    succeeded = sum(number for status, _outcome, number in rows if status == Status.SUCCEEDED)
+    return round(succeeded / ended, 4) if ended else None
+
+
+def _age(theirs: PrimaryQuerySet[Invocation], now: datetime) -> float | None:
+    pending = theirs.filter(status=Status.PENDING).order_by("due_at", "id")
+    due = pending.values_list("due_at", flat=True).first()
+    return None if due is None else round(max((now - due).total_seconds(), 0), 3)
+
+
+def _durations(attempts: PrimaryQuerySet[Invocation]) -> list[int]:
+    """In order; an attempt that made no call has none."""
+    called = attempts.filter(duration_ms__gt=0).order_by("-started_at")
+    latest = called.values_list("duration_ms", flat=True)[:SAMPLE]
+    return sorted(one for one in latest if one is not None)
