@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -27,10 +28,20 @@ logger = logging.getLogger(__name__)
 # Where the actor and source of the caller travel in a task.
 _KEY = "auditwebhooks"
 
-# The scheduler looks about every 30 seconds and a schedule is due once a minute at most, so two
-# that are half a minute apart keep a lost wake-up below 60 seconds.
-_SWEEPS = (timedelta(0), timedelta(seconds=30))
-_SWEEP_NAME = "auditwebhooks sweep"
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Errand:
+    """A task without arguments that workers run again and again."""
+
+    # Of its schedule; never used by two.
+    name: str
+    # Its dotted path.
+    task: str
+    minutes: int
+    # Seconds after which the queue may kill it.
+    timeout: int
+    # From the first ``migrate`` to its first run.
+    after: timedelta = timedelta(0)
 
 
 def is_sync() -> bool:
@@ -94,30 +105,31 @@ def _options(timeout: int) -> dict[str, Any]:
     return {"ack_failure": True, "save": False, "timeout": timeout}
 
 
-def keep_schedule(task: str, *, timeout: int, using: str) -> None:
-    """Have the task run at least once a minute, whatever became of its wake-ups."""
+def keep_schedules(errands: Iterable[Errand], *, using: str) -> None:
+    """Have the errands run by schedule; ``migrate`` mends what became of it."""
     if not _has_schedules(using):
         return
-    defaults = {
-        "func": task,
-        "schedule_type": Schedule.MINUTES,
-        "minutes": 1,
-        "repeats": -1,
-        "cluster": conf.cluster,
-        "kwargs": repr({"q_options": _options(timeout)}),
-    }
-    for number, offset in enumerate(_SWEEPS, 1):
+    for errand in errands:
+        defaults = {
+            "func": errand.task,
+            "schedule_type": Schedule.MINUTES,
+            "minutes": errand.minutes,
+            "repeats": -1,
+            "cluster": conf.cluster,
+            "kwargs": repr({"q_options": _options(errand.timeout)}),
+        }
         Schedule.objects.using(using).update_or_create(
-            name=f"{_SWEEP_NAME} {number}",
+            name=errand.name,
             defaults=defaults,
-            create_defaults={**defaults, "next_run": timezone.now() + offset},
+            create_defaults={**defaults, "next_run": timezone.now() + errand.after},
         )
 
 
-def drop_schedule(*, using: str) -> None:
-    """Take the schedule away again (``migrate auditwebhooks zero``)."""
+def drop_schedules(errands: Iterable[Errand], *, using: str) -> None:
+    """Take the schedules away again (``migrate auditwebhooks zero``)."""
     if _has_schedules(using):
-        Schedule.objects.using(using).filter(name__startswith=_SWEEP_NAME).delete()
+        names = [errand.name for errand in errands]
+        Schedule.objects.using(using).filter(name__in=names).delete()
 
 
 def _has_schedules(using: str) -> bool:

@@ -53,6 +53,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     # From a change to an event; from an event to an invocation, a call, a verdict, a row.
     (
         "rotation",
+        "retention",
         "recording",
         "delivery.message",
         "delivery.judge",
@@ -89,6 +90,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "admin",
         "management.commands.auditwebhooks_deliver",
         "management.commands.auditwebhooks_listen",
+        "management.commands.auditwebhooks_prune",
         "management.commands.auditwebhooks_rotate_keys",
     ),
     ("apps", "testing"),
@@ -192,6 +194,25 @@ def test_only_the_queue_imports_django_q(name: str, tree: ast.Module) -> None:
     ]
     if name != "queue":
         assert not any(imported.split(".")[0] == "django_q" for imported in imports)
+
+
+def test_only_the_retention_deletes_events() -> None:
+    uses = {
+        name: sorted(
+            node.attr
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Attribute) and node.attr in ("_prune", "_raw_delete")
+        )
+        for name, tree in MODULES.items()
+    }
+    assert {name: found for name, found in uses.items() if found} == {
+        # The host's rows.
+        "audited": ["_raw_delete"],
+        # ``_prune`` itself.
+        "querysets": ["_raw_delete"],
+        # Events, and invocations.
+        "retention": ["_prune", "_raw_delete"],
+    }
 
 
 @pytest.mark.parametrize(("name", "tree"), ALL)

@@ -132,6 +132,13 @@ def test_deployment_warns_of_what_is_insecure_or_endless(settings: Any) -> None:
     assert ids(deploy=True) == ["auditwebhooks.W003", "auditwebhooks.W004", "auditwebhooks.W005"]
 
 
+def test_endless_events_are_told_with_the_setting_that_ends_them() -> None:
+    [warning] = [one for one in found(deploy=True) if one.id == "auditwebhooks.W007"]
+
+    assert '["RETENTION"] to {"events": days}' in warning.hint
+    assert "to come" not in warning.hint
+
+
 def test_a_model_on_another_database_is_told(
     monkeypatch: pytest.MonkeyPatch, settings: Any
 ) -> None:

@@ -18,11 +18,15 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from auditwebhooks import signing, wake
-from auditwebhooks.management.commands import auditwebhooks_deliver, auditwebhooks_listen
+from auditwebhooks.management.commands import (
+    auditwebhooks_deliver,
+    auditwebhooks_listen,
+    auditwebhooks_prune,
+)
 from auditwebhooks.models import Event, Invocation, Wake, Webhook, WebhookHealth
 from auditwebhooks.receiver import Receiver
 from tests.conftest import Inbox
-from tests.factories import SECRET, make_event, make_webhook
+from tests.factories import SECRET, make_event, make_invocation, make_webhook
 
 
 @pytest.mark.django_db(transaction=True)
@@ -197,3 +201,32 @@ class TestRotateKeys:
         configure(ENCRYPTION_KEYS=[new])
         assert Webhook.objects.get(pk=kept.pk).revealed_headers() == {"A": "canary"}
         assert Event.objects.count() == 2, "a rotation is no change of the configuration"
+
+
+@pytest.mark.django_db
+class TestPrune:
+    def prune(self, *arguments: str) -> str:
+        told = io.StringIO()
+        call_command("auditwebhooks_prune", *arguments, stdout=told)
+        return told.getvalue()
+
+    @pytest.fixture(autouse=True)
+    def rows(self) -> None:
+        webhook = make_webhook()
+        for _ in range(3):
+            make_invocation(
+                webhook, status="failed", finished_at=timezone.now() - timedelta(days=91)
+            )
+
+    def test_a_dry_run_counts(self) -> None:
+        assert self.prune("--dry-run") == "Would be deleted: 0 events, 3 invocations.\n"
+        assert Invocation.objects.count() == 3
+
+    def test_it_deletes_and_says_how_much(self) -> None:
+        assert self.prune() == "Deleted: 0 events, 3 invocations.\n"
+        assert Invocation.objects.count() == 0
+
+    def test_long_work_is_told_of(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(auditwebhooks_prune, "_TELL_EVERY", 0)
+
+        assert self.prune().startswith("So far: 0 events, 3 invocations.\n")
