@@ -60,7 +60,12 @@ class Payload:
 
     def as_text(self) -> str:
         """The JSON text that is stored. Raises ValueError for what JSON cannot hold."""
-        return _ENCODER.encode(self.as_dict())
+        return encode(self.as_dict())
+
+
+def encode(payload: JSONObject) -> str:
+    """A payload as the text that is stored. Raises ValueError for what JSON cannot hold."""
+    return _ENCODER.encode(payload)
 
 
 def new_event_id(nanoseconds: int) -> str:

@@ -61,8 +61,8 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "delivery.fanout",
         "delivery.claim",
     ),
-    ("subject", "delivery.send"),
-    ("capture", "names"),
+    ("subject", "delivery.send", "erasure"),
+    ("capture", "names", "redaction"),
     ("bulk", "members"),
     ("upserts",),
     ("audited",),
@@ -91,6 +91,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "management.commands.auditwebhooks_deliver",
         "management.commands.auditwebhooks_listen",
         "management.commands.auditwebhooks_prune",
+        "management.commands.auditwebhooks_redact",
         "management.commands.auditwebhooks_rotate_keys",
     ),
     ("apps", "testing"),
@@ -196,12 +197,13 @@ def test_only_the_queue_imports_django_q(name: str, tree: ast.Module) -> None:
         assert not any(imported.split(".")[0] == "django_q" for imported in imports)
 
 
-def test_only_the_retention_deletes_events() -> None:
+def test_only_retention_and_redaction_change_what_was_recorded() -> None:
+    private = ("_prune", "_redact", "_raw_delete")
     uses = {
         name: sorted(
             node.attr
             for node in ast.walk(tree)
-            if isinstance(node, ast.Attribute) and node.attr in ("_prune", "_raw_delete")
+            if isinstance(node, ast.Attribute) and node.attr in private
         )
         for name, tree in MODULES.items()
     }
@@ -212,6 +214,7 @@ def test_only_the_retention_deletes_events() -> None:
         "querysets": ["_raw_delete"],
         # Events, and invocations.
         "retention": ["_prune", "_raw_delete"],
+        "redaction": ["_redact"],
     }
 
 

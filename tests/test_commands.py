@@ -230,3 +230,45 @@ class TestPrune:
         monkeypatch.setattr(auditwebhooks_prune, "_TELL_EVERY", 0)
 
         assert self.prune().startswith("So far: 0 events, 3 invocations.\n")
+
+
+@pytest.mark.django_db
+class TestRedact:
+    def redact(self, *arguments: str) -> str:
+        told = io.StringIO()
+        call_command("auditwebhooks_redact", *arguments, stdout=told)
+        return told.getvalue()
+
+    def test_it_erases_and_says_how_much(self) -> None:
+        event = make_event(fanned_out_at=timezone.now())
+        make_invocation(make_webhook(), event=event, request_body="by ada@example.com")
+
+        told = self.redact("--actor", "ada@example.com", "--dry-run")
+        assert told == "Would be erased from 1 events, 1 invocations.\n"
+        assert Event.objects.filter(actor_id="ada@example.com").exists()
+
+        told = self.redact("--actor", "ada@example.com")
+        assert told == "Erased from 1 events, 1 invocations.\n"
+        assert not Event.objects.filter(actor_id="ada@example.com").exists()
+
+    @pytest.mark.parametrize("actor", ["system", "anonymous", "unknown", "***", ""])
+    def test_those_who_are_no_person_are_refused(self, actor: str) -> None:
+        make_event(actor_id=actor)
+        with pytest.raises(CommandError, match="no person"):
+            self.redact("--actor", actor)
+        assert Event.objects.filter(actor_id=actor).exists()
+
+    def test_an_empty_text_is_refused(self) -> None:
+        with pytest.raises(CommandError, match="--also"):
+            self.redact("--actor", "ada@example.com", "--also", "")
+
+    def test_what_is_being_sent_asks_for_another_run(self) -> None:
+        event = make_event(fanned_out_at=timezone.now())
+        make_invocation(make_webhook(), event=event, status="sending")
+        with pytest.raises(CommandError, match="1 more events are being sent .* Run it again"):
+            self.redact("--actor", "ada@example.com")
+
+    def test_help_says_what_is_not_searched(self, capsys: pytest.CaptureFixture[str]) -> None:
+        with pytest.raises(SystemExit):
+            call_command("auditwebhooks_redact", "--help")
+        assert "Not searched: texts that hold" in capsys.readouterr().out
