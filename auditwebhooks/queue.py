@@ -11,6 +11,7 @@ from typing import Any
 
 from django.apps import apps
 from django.db import connections, router
+from django.db.models import Q
 from django.utils import timezone
 
 from auditwebhooks.conf import conf
@@ -123,6 +124,15 @@ def keep_schedules(errands: Iterable[Errand], *, using: str) -> None:
             defaults=defaults,
             create_defaults={**defaults, "next_run": timezone.now() + errand.after},
         )
+
+
+def missing_schedules(errands: Iterable[Errand]) -> list[str]:
+    """The names of those that no worker would run as they should be."""
+    names = [errand.name for errand in errands]
+    rows = Schedule.objects.using(router.db_for_write(Schedule))
+    cluster = Q(cluster=conf.cluster) if conf.cluster else Q(cluster__isnull=True)
+    kept = rows.filter(cluster, name__in=names).exclude(repeats=0)
+    return sorted(set(names).difference(kept.values_list("name", flat=True)))
 
 
 def drop_schedules(errands: Iterable[Errand], *, using: str) -> None:

@@ -81,7 +81,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "middleware",
         "tasks",
     ),
-    ("instrument", "checks"),
+    ("instrument", "checks", "status"),
     # Faces.
     ("admin.display", "admin.widgets", "api.serializers", "api.permissions", "api.filters"),
     ("admin.forms", "admin.events", "admin.invocations", "api.views"),
@@ -93,6 +93,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "management.commands.auditwebhooks_prune",
         "management.commands.auditwebhooks_redact",
         "management.commands.auditwebhooks_rotate_keys",
+        "management.commands.auditwebhooks_status",
     ),
     ("apps", "testing"),
 )

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
 import urllib.request
+from contextlib import nullcontext
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from cryptography.fernet import Fernet
 from django.core.management import CommandError, call_command
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from auditwebhooks import signing, wake
@@ -272,3 +275,71 @@ class TestRedact:
         with pytest.raises(SystemExit):
             call_command("auditwebhooks_redact", "--help")
         assert "Not searched: texts that hold" in capsys.readouterr().out
+
+
+@pytest.mark.django_db
+class TestStatus:
+    def status(self, *arguments: str, code: int = 0) -> str:
+        told = io.StringIO()
+        with pytest.raises(SystemExit) if code else nullcontext() as ended:
+            call_command("auditwebhooks_status", *arguments, stdout=told)
+        if code:
+            assert ended.value.code == code
+        return told.getvalue()
+
+    @pytest.fixture
+    def late(self) -> Webhook:
+        """A webhook that fails, and no worker."""
+        webhook = make_webhook(name="SIEM")
+        QuerySet(Event).all().delete()
+        at = timezone.now() - timedelta(minutes=9)
+        make_invocation(webhook, due_at=at)
+        WebhookHealth.objects.create(
+            webhook=webhook, last_failure_at=at, consecutive_failures=1234
+        )
+        return webhook
+
+    def test_a_healthy_one_ends_with_0(self) -> None:
+        assert self.status() == "Worker: never seen\nEvents waiting: 0\nBacklog: 0\n"
+        assert json.loads(self.status("--json"))["healthy"] is True
+
+    def test_what_is_wrong_is_told_and_ends_with_1(self, late: Webhook) -> None:
+        wake.acquire(range(1))
+        lines = self.status(code=1).splitlines()
+
+        assert lines[:3] == [
+            "Worker: seen 0 s ago",
+            "Events waiting: 0",
+            "Backlog: 1 (oldest due 9 min ago)",
+        ]
+        assert lines[3].startswith(
+            "SIEM: active, backlog 1 (oldest due 9 min ago), 1,234 failures in a row, last failure"
+        )
+        assert lines[4].startswith('Problem: Events for the webhook "SIEM" are')
+
+    def test_a_pause_and_a_reason_are_told(self, late: Webhook) -> None:
+        WebhookHealth.objects.update(
+            paused_until=timezone.now() + timedelta(hours=1), pause_reason="retry_after"
+        )
+        assert "\nSIEM: paused until 2" in self.status()
+
+        WebhookHealth.objects.update(disabled_reason="410 Gone.")
+        late.switch_off_by_system()
+        Event.objects.update(fanned_out_at=timezone.now())
+        told = self.status(code=1)
+        assert "\nSIEM: off, switched off by the system (410 Gone), backlog 1" in told
+
+    def test_programs_read_json(self, late: Webhook) -> None:
+        told = json.loads(self.status("--json", code=1))
+
+        assert told["healthy"] is False
+        assert told["backlog"] == 1
+        assert told["worker_seen_at"] is None
+        [webhook] = told["webhooks"]
+        assert (webhook["id"], webhook["state"]) == (str(late.pk), "active")
+        assert webhook["oldest_waiting_seconds"] > 500
+        assert len(told["problems"]) == 1
+
+    def test_it_says_when_sending_is_off(self, late: Webhook, configure: Any) -> None:
+        configure(SEND=False)
+        assert self.status().startswith("Nothing is sent: ")
