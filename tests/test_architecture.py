@@ -82,6 +82,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "tasks",
     ),
     ("instrument", "checks", "status"),
+    ("metrics",),
     # Faces.
     ("admin.display", "admin.widgets", "api.serializers", "api.permissions", "api.filters"),
     ("admin.forms", "admin.events", "admin.invocations", "api.views"),
@@ -217,6 +218,16 @@ def test_only_retention_and_redaction_change_what_was_recorded() -> None:
         "retention": ["_prune", "_raw_delete"],
         "redaction": ["_redact"],
     }
+
+
+@pytest.mark.parametrize(("name", "tree"), ALL)
+def test_only_the_metrics_need_prometheus_and_nothing_needs_them(
+    name: str, tree: ast.Module
+) -> None:
+    imports = {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    if name != "metrics":
+        assert not any(module.startswith("prometheus_client") for module in imports)
+        assert "metrics" not in imported_names(tree)
 
 
 @pytest.mark.parametrize(("name", "tree"), ALL)
