@@ -50,6 +50,60 @@ def is_sync() -> bool:
     return bool(queue_conf.Conf.SYNC)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cluster:
+    """What Q_CLUSTER says of the workers that deliver."""
+
+    # The alias of the database that is the broker; None: it is another one.
+    orm: str | None
+    # A task that is not acknowledged comes back after ``retry`` seconds.
+    redelivers: bool
+    # Redis that may be waited for without end.
+    waits_for_redis: bool
+    workers: int
+    queue_limit: int
+    bulk: int
+    timeout: int | None
+    retry: int
+    sync: bool
+    scheduler: bool
+    ack_failures: bool
+
+
+def cluster() -> Cluster:
+    """Of the default cluster, or of that which CLUSTER names, with its ALT_CLUSTERS."""
+    common = queue_conf.Conf
+    own = (common.conf.get("ALT_CLUSTERS") or {}).get(conf.cluster) or {}
+    workers = int(own.get("workers") or common.WORKERS)
+    # Where it is not given it follows the workers.
+    follows = "workers" in own and "queue_limit" not in common.conf
+    is_redis = not (
+        common.BROKER_CLASS
+        or common.IRON_MQ
+        or isinstance(common.SQS, dict)
+        or common.ORM
+        or common.MONGO
+    )
+    return Cluster(
+        orm=None if common.BROKER_CLASS or common.IRON_MQ else common.ORM,
+        redelivers=not is_redis,
+        waits_for_redis=is_redis and not common.DJANGO_REDIS and _is_patient(common.REDIS),
+        workers=workers,
+        queue_limit=own.get("queue_limit", workers**2 if follows else common.QUEUE_LIMIT),
+        bulk=own.get("bulk", common.BULK),
+        timeout=own.get("timeout", common.TIMEOUT),
+        retry=own.get("retry", common.RETRY),
+        sync=bool(own.get("sync", common.SYNC)),
+        scheduler=bool(own.get("scheduler", common.SCHEDULER)),
+        ack_failures=bool(own.get("ack_failures", common.ACK_FAILURES)),
+    )
+
+
+def _is_patient(redis: Any) -> bool:
+    """Options, or a URL with options, without an end to the waiting."""
+    return "socket_timeout" not in redis if redis else True
+
+
 def enqueue(task: str, *, timeout: int) -> None:
     """Ask a worker to run a task without arguments, named by its dotted path.
 
@@ -117,7 +171,7 @@ def keep_schedules(errands: Iterable[Errand], *, using: str) -> None:
             "minutes": errand.minutes,
             "repeats": -1,
             "cluster": conf.cluster,
-            "kwargs": repr({"q_options": _options(errand.timeout)}),
+            "kwargs": _arguments(errand),
         }
         Schedule.objects.using(using).update_or_create(
             name=errand.name,
@@ -126,13 +180,18 @@ def keep_schedules(errands: Iterable[Errand], *, using: str) -> None:
         )
 
 
-def missing_schedules(errands: Iterable[Errand]) -> list[str]:
-    """The names of those that no worker would run as they should be."""
-    names = [errand.name for errand in errands]
+def _arguments(errand: Errand) -> str:
+    return repr({"q_options": _options(errand.timeout)})
+
+
+def stale_schedules(errands: Iterable[Errand]) -> list[str]:
+    """The names of those that no worker would run, or not as they should be run."""
+    wanted = {errand.name: _arguments(errand) for errand in errands}
     rows = Schedule.objects.using(router.db_for_write(Schedule))
     cluster = Q(cluster=conf.cluster) if conf.cluster else Q(cluster__isnull=True)
-    kept = rows.filter(cluster, name__in=names).exclude(repeats=0)
-    return sorted(set(names).difference(kept.values_list("name", flat=True)))
+    kept = rows.filter(cluster, name__in=wanted).exclude(repeats=0)
+    good = {name for name, given in kept.values_list("name", "kwargs") if wanted[name] == given}
+    return sorted(wanted.keys() - good)
 
 
 def drop_schedules(errands: Iterable[Errand], *, using: str) -> None:

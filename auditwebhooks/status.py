@@ -202,12 +202,12 @@ def _problems(found: _Found) -> Iterator[str]:
             'The webhook "%(name)s" cannot be called as it is configured: one of its waiting '
             "invocations says why; its events wait until it is changed."
         ) % {"name": name}
-    missing = queue.missing_schedules(errands())
-    if missing:
+    stale = queue.stale_schedules(errands())
+    if stale:
         yield _(
-            "The schedules %(names)s are missing, so lost wake-ups and old rows stay: run "
+            "The schedules %(names)s are missing or do not follow the settings: run "
             "manage.py migrate."
-        ) % {"names": ", ".join(missing)}
+        ) % {"names": ", ".join(stale)}
 
 
 def _silence(found: _Found) -> str:

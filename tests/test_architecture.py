@@ -81,7 +81,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "middleware",
         "tasks",
     ),
-    ("instrument", "checks", "status"),
+    ("instrument", "checks", "workers", "status"),
     ("metrics",),
     # Faces.
     ("admin.display", "admin.widgets", "api.serializers", "api.permissions", "api.filters"),

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from django.core.management import call_command
 from django.db import connection
 from django.db.models import QuerySet
 from django.test.utils import CaptureQueriesContext
@@ -214,10 +215,19 @@ def test_a_webhook_that_must_be_mended_is_a_problem(webhook: Webhook) -> None:
     assert of().state == WebhookState.PAUSED
 
 
-@pytest.mark.parametrize("values", [{"name": "renamed"}, {"repeats": 0}, {"cluster": "other"}])
+@pytest.mark.parametrize(
+    "values", [{"name": "renamed"}, {"repeats": 0}, {"cluster": "other"}, {"kwargs": ""}]
+)
 def test_a_schedule_that_is_gone_is_a_problem(values: dict[str, Any]) -> None:
     with the_only_problem("auditwebhooks sweep 2", "migrate"):
         Schedule.objects.filter(name="auditwebhooks sweep 2").update(**values)
+
+
+def test_schedules_that_do_not_follow_the_settings_are_a_problem(configure: Any) -> None:
+    with the_only_problem("sweep 1, auditwebhooks sweep 2", "do not follow", "migrate"):
+        configure(MAX_TIMEOUT=600)
+    call_command("migrate", verbosity=0)
+    assert status().healthy
 
 
 def test_schedules_of_another_cluster_than_the_chosen_are_a_problem(configure: Any) -> None:
