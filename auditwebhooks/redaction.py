@@ -22,7 +22,7 @@ from auditwebhooks.models import Event, Invocation
 from auditwebhooks.models.event import COLUMN_LENGTH
 from auditwebhooks.payload import encode
 from auditwebhooks.querysets import EventQuerySet
-from auditwebhooks.rows import locked, pages, take_write_lock
+from auditwebhooks.rows import let_others_write, locked, pages, take_write_lock
 from auditwebhooks.storable import storable
 
 # Events of a transaction.
@@ -75,6 +75,7 @@ def redact(
     for ids, is_own in batches:
         total += _redact(ids, person, is_own=is_own, dry_run=dry_run)
         on_batch(total)
+        let_others_write(router.db_for_write(Event))
     return total
 
 

@@ -22,7 +22,7 @@ from auditwebhooks.conf import conf
 from auditwebhooks.enums import Status
 from auditwebhooks.models import Event, Invocation
 from auditwebhooks.querysets import EventQuerySet, PrimaryQuerySet
-from auditwebhooks.rows import take_write_lock
+from auditwebhooks.rows import let_others_write, take_write_lock
 
 M = TypeVar("M", bound=Model)
 
@@ -75,6 +75,7 @@ def prune(
             else:
                 pruned += batch
                 on_batch(pruned)
+                let_others_write(router.db_for_write(Event))
     return pruned
 
 

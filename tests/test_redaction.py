@@ -10,13 +10,19 @@ from django.contrib.auth.models import User
 from django.db.models import QuerySet
 
 import auditwebhooks
-from auditwebhooks import redaction
+from auditwebhooks import redaction, rows
 from auditwebhooks.models import Event, Invocation
 from auditwebhooks.redaction import Redacted, redact
 from tests.factories import make_event, make_invocation, make_webhook
 from tests.testapp.models import Article
 
 pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rows, "PAUSE", 0)
+
 
 ID = "ada@example.com"
 

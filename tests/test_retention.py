@@ -13,12 +13,17 @@ from django.db.models import QuerySet
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from auditwebhooks import retention, tasks
+from auditwebhooks import retention, rows, tasks
 from auditwebhooks.models import Event, Invocation, Webhook
 from auditwebhooks.retention import Pruned, count_prunable, prune
 from tests.factories import make_event, make_invocation, make_webhook
 
 pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rows, "PAUSE", 0)
 
 
 def days_ago(days: float) -> datetime:
