@@ -22,11 +22,13 @@ class AuditWebhooksConfig(AppConfig):
             # A check says so; nothing works without the queue.
             return
 
-        from auditwebhooks import instrument, queue
+        from auditwebhooks import instrument, queue, workers
         from auditwebhooks.conf import conf
         from auditwebhooks.receivers import schedule, webhooks
         from auditwebhooks.registry import registry
 
+        register(workers.check_cluster, checks.TAG)
+        register(workers.check_deployment, checks.TAG, deploy=True)
         registry.load(conf.models)
         registry.on_add(instrument.audit)
         instrument.audit_webhooks()

@@ -180,7 +180,8 @@ def _deployment_problems() -> Iterator[CheckMessage]:
     if conf.retention["events"] is None:
         yield CheckWarning(
             "Events are kept for ever.",
-            hint="Plan for 1 to 2 kB an event, or silence this. Pruning by RETENTION is to come.",
+            hint="Plan for 1 to 2 kB an event, and silence this if it is meant. "
+            f'Otherwise set {SETTING}["RETENTION"] to {{"events": days}}.',
             id="auditwebhooks.W007",
         )
     if not configured().get("MODELS") and not any(

@@ -42,6 +42,15 @@ class WebhookType(TextChoices):
     HTTP = "http", _("HTTP Webhook")
 
 
+class WebhookState(TextChoices):
+    """What a person sees at a glance."""
+
+    ACTIVE = "active", _("active")
+    # It may not be called now, and goes on by itself or when it was mended.
+    PAUSED = "paused", _("paused")
+    OFF = "off", _("off")
+
+
 class Method(TextChoices):
     POST = "POST", "POST"
     PUT = "PUT", "PUT"

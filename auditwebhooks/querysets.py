@@ -35,7 +35,8 @@ class WebhookQuerySet(PrimaryQuerySet[M]):
 
 
 class EventQuerySet(PrimaryQuerySet[M]):
-    """Events are appended and read. Only the fan-out marks them as done."""
+    """Events are appended and read. Only the fan-out marks them as done; RETENTION ends them, and
+    a person can be erased from them: see ``_prune`` and ``_redact``."""
 
     def update(self, **values: Any) -> int:
         if set(values) != {"fanned_out_at"}:
@@ -49,6 +50,14 @@ class EventQuerySet(PrimaryQuerySet[M]):
 
     def delete(self) -> NoReturn:
         refuse_change()
+
+    def _prune(self) -> None:
+        """Delete the events; for ``retention`` only, which deletes their invocations before."""
+        self._raw_delete(self.db)
+
+    def _redact(self, **values: Any) -> None:
+        """Write over what was recorded; for ``redaction`` only."""
+        super().update(**values)
 
 
 def refuse_change() -> NoReturn:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 from django.apps import apps
 from django.db import connections, router
+from django.db.models import Q
 from django.utils import timezone
 
 from auditwebhooks.conf import conf
@@ -27,15 +29,79 @@ logger = logging.getLogger(__name__)
 # Where the actor and source of the caller travel in a task.
 _KEY = "auditwebhooks"
 
-# The scheduler looks about every 30 seconds and a schedule is due once a minute at most, so two
-# that are half a minute apart keep a lost wake-up below 60 seconds.
-_SWEEPS = (timedelta(0), timedelta(seconds=30))
-_SWEEP_NAME = "auditwebhooks sweep"
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Errand:
+    """A task without arguments that workers run again and again."""
+
+    # Of its schedule; never used by two.
+    name: str
+    # Its dotted path.
+    task: str
+    minutes: int
+    # Seconds after which the queue may kill it.
+    timeout: int
+    # From the first ``migrate`` to its first run.
+    after: timedelta = timedelta(0)
 
 
 def is_sync() -> bool:
     """``Q_CLUSTER["sync"]``: tasks would run inside their caller."""
     return bool(queue_conf.Conf.SYNC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cluster:
+    """What Q_CLUSTER says of the workers that deliver."""
+
+    # The alias of the database that is the broker; None: it is another one.
+    orm: str | None
+    # A task that is not acknowledged comes back after ``retry`` seconds.
+    redelivers: bool
+    # Redis that may be waited for without end.
+    waits_for_redis: bool
+    workers: int
+    queue_limit: int
+    bulk: int
+    timeout: int | None
+    retry: int
+    sync: bool
+    scheduler: bool
+    ack_failures: bool
+
+
+def cluster() -> Cluster:
+    """Of the default cluster, or of that which CLUSTER names, with its ALT_CLUSTERS."""
+    common = queue_conf.Conf
+    own = (common.conf.get("ALT_CLUSTERS") or {}).get(conf.cluster) or {}
+    workers = int(own.get("workers") or common.WORKERS)
+    # Where it is not given it follows the workers.
+    follows = "workers" in own and "queue_limit" not in common.conf
+    is_redis = not (
+        common.BROKER_CLASS
+        or common.IRON_MQ
+        or isinstance(common.SQS, dict)
+        or common.ORM
+        or common.MONGO
+    )
+    return Cluster(
+        orm=None if common.BROKER_CLASS or common.IRON_MQ else common.ORM,
+        redelivers=not is_redis,
+        waits_for_redis=is_redis and not common.DJANGO_REDIS and _is_patient(common.REDIS),
+        workers=workers,
+        queue_limit=own.get("queue_limit", workers**2 if follows else common.QUEUE_LIMIT),
+        bulk=own.get("bulk", common.BULK),
+        timeout=own.get("timeout", common.TIMEOUT),
+        retry=own.get("retry", common.RETRY),
+        sync=bool(own.get("sync", common.SYNC)),
+        scheduler=bool(own.get("scheduler", common.SCHEDULER)),
+        ack_failures=bool(own.get("ack_failures", common.ACK_FAILURES)),
+    )
+
+
+def _is_patient(redis: Any) -> bool:
+    """Options, or a URL with options, without an end to the waiting."""
+    return "socket_timeout" not in redis if redis else True
 
 
 def enqueue(task: str, *, timeout: int) -> None:
@@ -94,30 +160,45 @@ def _options(timeout: int) -> dict[str, Any]:
     return {"ack_failure": True, "save": False, "timeout": timeout}
 
 
-def keep_schedule(task: str, *, timeout: int, using: str) -> None:
-    """Have the task run at least once a minute, whatever became of its wake-ups."""
+def keep_schedules(errands: Iterable[Errand], *, using: str) -> None:
+    """Have the errands run by schedule; ``migrate`` mends what became of it."""
     if not _has_schedules(using):
         return
-    defaults = {
-        "func": task,
-        "schedule_type": Schedule.MINUTES,
-        "minutes": 1,
-        "repeats": -1,
-        "cluster": conf.cluster,
-        "kwargs": repr({"q_options": _options(timeout)}),
-    }
-    for number, offset in enumerate(_SWEEPS, 1):
+    for errand in errands:
+        defaults = {
+            "func": errand.task,
+            "schedule_type": Schedule.MINUTES,
+            "minutes": errand.minutes,
+            "repeats": -1,
+            "cluster": conf.cluster,
+            "kwargs": _arguments(errand),
+        }
         Schedule.objects.using(using).update_or_create(
-            name=f"{_SWEEP_NAME} {number}",
+            name=errand.name,
             defaults=defaults,
-            create_defaults={**defaults, "next_run": timezone.now() + offset},
+            create_defaults={**defaults, "next_run": timezone.now() + errand.after},
         )
 
 
-def drop_schedule(*, using: str) -> None:
-    """Take the schedule away again (``migrate auditwebhooks zero``)."""
+def _arguments(errand: Errand) -> str:
+    return repr({"q_options": _options(errand.timeout)})
+
+
+def stale_schedules(errands: Iterable[Errand]) -> list[str]:
+    """The names of those that no worker would run, or not as they should be run."""
+    wanted = {errand.name: _arguments(errand) for errand in errands}
+    rows = Schedule.objects.using(router.db_for_write(Schedule))
+    cluster = Q(cluster=conf.cluster) if conf.cluster else Q(cluster__isnull=True)
+    kept = rows.filter(cluster, name__in=wanted).exclude(repeats=0)
+    good = {name for name, given in kept.values_list("name", "kwargs") if wanted[name] == given}
+    return sorted(wanted.keys() - good)
+
+
+def drop_schedules(errands: Iterable[Errand], *, using: str) -> None:
+    """Take the schedules away again (``migrate auditwebhooks zero``)."""
     if _has_schedules(using):
-        Schedule.objects.using(using).filter(name__startswith=_SWEEP_NAME).delete()
+        names = [errand.name for errand in errands]
+        Schedule.objects.using(using).filter(name__in=names).delete()
 
 
 def _has_schedules(using: str) -> bool:

@@ -3,6 +3,7 @@ its transaction."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -120,6 +121,17 @@ def take_write_lock(connection: BaseDatabaseWrapper, model: type[models.Model]) 
     with connection.cursor() as cursor:
         table = quote(model._meta.db_table)
         cursor.execute(f"UPDATE {table} SET {column} = {column} WHERE 0")  # noqa: S608
+
+
+# Those who wait for SQLite's write lock look for it so often.
+PAUSE = 0.1
+
+
+def let_others_write(using: str) -> None:
+    """Between two batches of long work: on SQLite nobody else would get to write, though the lock
+    is free for a moment."""
+    if not connections[using].features.has_select_for_update:
+        time.sleep(PAUSE)
 
 
 def database_of(rows: Rows) -> str:

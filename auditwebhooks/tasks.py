@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import logging
 
+from auditwebhooks import retention
 from auditwebhooks.delivery.turn import take_turn
 
 logger = logging.getLogger(__name__)
@@ -20,3 +21,10 @@ def drain() -> None:
 def sweep() -> None:
     """Finds what nobody was woken for."""
     drain()
+
+
+def prune() -> None:
+    try:
+        retention.prune(seconds=retention.RUN_SECONDS)
+    except Exception:
+        logger.exception("Pruning ended early; it goes on the next time.")

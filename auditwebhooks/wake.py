@@ -14,12 +14,14 @@ from __future__ import annotations
 import logging
 import uuid
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from django.db import IntegrityError, connections, router, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import Max
 from django.utils import timezone
 
 from auditwebhooks import queue
@@ -101,6 +103,12 @@ def call(slot: int) -> bool:
     return _swap(slot, held, WakeState.PENDING, _new_token(), _PENDING_FOR)
 
 
+def last_seen() -> datetime | None:
+    """When a worker was last there; None: never."""
+    last: datetime | None = Wake.objects.primary().aggregate(last=Max("seen_at"))["last"]
+    return last
+
+
 def acquire(slots: range) -> Slot | None:
     """Run in the first of the slots that no live run holds; None when all are taken."""
     for slot in slots:
@@ -126,10 +134,12 @@ class Slot:
 
     def renew(self) -> bool:
         """Say that the run lives. False when the slot was lost to another."""
-        return bool(self._mine().update(until=timezone.now() + RUNNING_FOR))
+        now = timezone.now()
+        return bool(self._mine().update(until=now + RUNNING_FOR, seen_at=now))
 
     def release(self) -> None:
-        self._mine().update(state=WakeState.IDLE, until=timezone.now())
+        now = timezone.now()
+        self._mine().update(state=WakeState.IDLE, until=now, seen_at=now)
 
     def _mine(self) -> PrimaryQuerySet[Wake]:
         return Wake.objects.primary().filter(
@@ -155,9 +165,7 @@ def _read(slot: int) -> _Held | None:
 def _create(slot: int, state: WakeState, token: str, lasts: timedelta) -> bool:
     try:
         with transaction.atomic(using=router.db_for_write(Wake)):
-            Wake.objects.primary().create(
-                slot=slot, state=state, token=token, until=timezone.now() + lasts
-            )
+            Wake.objects.primary().create(slot=slot, **_values(state, token, lasts))
     except IntegrityError:
         return False
     return True
@@ -165,7 +173,14 @@ def _create(slot: int, state: WakeState, token: str, lasts: timedelta) -> bool:
 
 def _swap(slot: int, held: _Held, state: WakeState, token: str, lasts: timedelta) -> bool:
     unchanged = Wake.objects.primary().filter(slot=slot, token=held.token, state=held.state)
-    return bool(unchanged.update(state=state, token=token, until=timezone.now() + lasts))
+    return bool(unchanged.update(**_values(state, token, lasts)))
+
+
+def _values(state: WakeState, token: str, lasts: timedelta) -> dict[str, Any]:
+    now = timezone.now()
+    values = {"state": state, "token": token, "until": now + lasts}
+    # Only a worker runs; whoever calls one has not seen any.
+    return {**values, "seen_at": now} if state == WakeState.RUNNING else values
 
 
 def _new_token() -> str:

@@ -82,7 +82,8 @@ Q_CLUSTER = {
     "queue_limit": 2,
     "bulk": 1,
     "timeout": 120,
-    "retry": 300,
+    "retry": 400,
+    "ack_failures": True,
     "catch_up": False,
 }
 

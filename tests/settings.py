@@ -95,7 +95,7 @@ TEMPLATES = [
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 
-Q_CLUSTER = {"name": "auditwebhooks-tests", "workers": 1, "timeout": 200, "retry": 300}
+Q_CLUSTER = {"name": "auditwebhooks-tests", "workers": 1, "timeout": 200, "retry": 700}
 if os.environ.get("BROKER") == "redis":
     Q_CLUSTER["redis"] = {
         "host": os.environ.get("REDIS_HOST", "127.0.0.1"),

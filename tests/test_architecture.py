@@ -59,6 +59,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     (
         "rotation",
         "cause",
+        "retention",
         "delivery.message",
         "delivery.judge",
         "delivery.scrub",
@@ -67,8 +68,8 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "delivery.stats",
         "delivery.claim",
     ),
-    ("recording", "delivery.send", "delivery.fanout", "delivery.lane"),
-    ("subject", "delivery.again", "delivery.selection"),
+    ("recording", "delivery.send", "delivery.fanout", "delivery.lane", "erasure"),
+    ("subject", "delivery.again", "delivery.selection", "redaction"),
     ("capture", "names", "delivery.replay"),
     ("bulk", "members"),
     ("upserts",),
@@ -89,7 +90,8 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "middleware",
         "tasks",
     ),
-    ("instrument", "checks"),
+    ("instrument", "checks", "workers", "status"),
+    ("metrics",),
     # Faces.
     (
         "admin.display",
@@ -107,7 +109,10 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "admin",
         "management.commands.auditwebhooks_deliver",
         "management.commands.auditwebhooks_listen",
+        "management.commands.auditwebhooks_prune",
+        "management.commands.auditwebhooks_redact",
         "management.commands.auditwebhooks_rotate_keys",
+        "management.commands.auditwebhooks_status",
     ),
     ("apps", "testing"),
 )
@@ -210,6 +215,37 @@ def test_only_the_queue_imports_django_q(name: str, tree: ast.Module) -> None:
     ]
     if name != "queue":
         assert not any(imported.split(".")[0] == "django_q" for imported in imports)
+
+
+def test_only_retention_and_redaction_change_what_was_recorded() -> None:
+    private = ("_prune", "_redact", "_raw_delete")
+    uses = {
+        name: sorted(
+            node.attr
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Attribute) and node.attr in private
+        )
+        for name, tree in MODULES.items()
+    }
+    assert {name: found for name, found in uses.items() if found} == {
+        # The host's rows.
+        "audited": ["_raw_delete"],
+        # ``_prune`` itself.
+        "querysets": ["_raw_delete"],
+        # Events, and invocations.
+        "retention": ["_prune", "_raw_delete"],
+        "redaction": ["_redact"],
+    }
+
+
+@pytest.mark.parametrize(("name", "tree"), ALL)
+def test_only_the_metrics_need_prometheus_and_nothing_needs_them(
+    name: str, tree: ast.Module
+) -> None:
+    imports = {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    if name != "metrics":
+        assert not any(module.startswith("prometheus_client") for module in imports)
+        assert "metrics" not in imported_names(tree)
 
 
 @pytest.mark.parametrize(("name", "tree"), ALL)

@@ -21,6 +21,11 @@ def ids(**options: bool) -> list[str]:
     return [str(message.id) for message in found(**options)]
 
 
+def deployment() -> list[str]:
+    """Without what workers run on: see ``tests.test_workers``."""
+    return [str(message.id) for message in checks.check_deployment(None)]
+
+
 def test_a_good_project_gets_no_message() -> None:
     assert found() == []
 
@@ -127,7 +132,7 @@ def test_options_with_unknown_fields_are_errors(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_deployment_warns_of_what_is_insecure_or_endless(settings: Any) -> None:
-    assert ids(deploy=True) == ["auditwebhooks.W006", "auditwebhooks.W007"]
+    assert deployment() == ["auditwebhooks.W006", "auditwebhooks.W007"]
 
     settings.AUDITWEBHOOKS = {
         **settings.AUDITWEBHOOKS,
@@ -137,7 +142,14 @@ def test_deployment_warns_of_what_is_insecure_or_endless(settings: Any) -> None:
         "ENCRYPTION_KEYS": [Fernet.generate_key().decode()],
         "RETENTION": {"events": 365},
     }
-    assert ids(deploy=True) == ["auditwebhooks.W003", "auditwebhooks.W004", "auditwebhooks.W005"]
+    assert deployment() == ["auditwebhooks.W003", "auditwebhooks.W004", "auditwebhooks.W005"]
+
+
+def test_endless_events_are_told_with_the_setting_that_ends_them() -> None:
+    [warning] = [one for one in found(deploy=True) if one.id == "auditwebhooks.W007"]
+
+    assert '["RETENTION"] to {"events": days}' in warning.hint
+    assert "to come" not in warning.hint
 
 
 def test_a_model_on_another_database_is_told(

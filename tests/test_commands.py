@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
 import urllib.request
+from contextlib import nullcontext
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from cryptography.fernet import Fernet
 from django.core.management import CommandError, call_command
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from auditwebhooks import signing, wake
-from auditwebhooks.management.commands import auditwebhooks_deliver, auditwebhooks_listen
+from auditwebhooks.management.commands import (
+    auditwebhooks_deliver,
+    auditwebhooks_listen,
+    auditwebhooks_prune,
+)
 from auditwebhooks.models import Event, Invocation, Wake, Webhook, WebhookHealth
 from auditwebhooks.receiver import Receiver
 from tests.conftest import Inbox
-from tests.factories import SECRET, make_event, make_webhook
+from tests.factories import SECRET, make_event, make_invocation, make_webhook
 
 
 @pytest.mark.django_db(transaction=True)
@@ -197,3 +204,142 @@ class TestRotateKeys:
         configure(ENCRYPTION_KEYS=[new])
         assert Webhook.objects.get(pk=kept.pk).revealed_headers() == {"A": "canary"}
         assert Event.objects.count() == 2, "a rotation is no change of the configuration"
+
+
+@pytest.mark.django_db
+class TestPrune:
+    def prune(self, *arguments: str) -> str:
+        told = io.StringIO()
+        call_command("auditwebhooks_prune", *arguments, stdout=told)
+        return told.getvalue()
+
+    @pytest.fixture(autouse=True)
+    def rows(self) -> None:
+        webhook = make_webhook()
+        for _ in range(3):
+            make_invocation(
+                webhook, status="failed", finished_at=timezone.now() - timedelta(days=91)
+            )
+
+    def test_a_dry_run_counts(self) -> None:
+        assert self.prune("--dry-run") == "Would be deleted: 0 events, 3 invocations.\n"
+        assert Invocation.objects.count() == 3
+
+    def test_it_deletes_and_says_how_much(self) -> None:
+        assert self.prune() == "Deleted: 0 events, 3 invocations.\n"
+        assert Invocation.objects.count() == 0
+
+    def test_long_work_is_told_of(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(auditwebhooks_prune, "_TELL_EVERY", 0)
+
+        assert self.prune().startswith("So far: 0 events, 3 invocations.\n")
+
+
+@pytest.mark.django_db
+class TestRedact:
+    def redact(self, *arguments: str) -> str:
+        told = io.StringIO()
+        call_command("auditwebhooks_redact", *arguments, stdout=told)
+        return told.getvalue()
+
+    def test_it_erases_and_says_how_much(self) -> None:
+        event = make_event(fanned_out_at=timezone.now())
+        make_invocation(make_webhook(), event=event, request_body="by ada@example.com")
+
+        told = self.redact("--actor", "ada@example.com", "--dry-run")
+        assert told == "Would be erased from 1 events, 1 invocations.\n"
+        assert Event.objects.filter(actor_id="ada@example.com").exists()
+
+        told = self.redact("--actor", "ada@example.com")
+        assert told == "Erased from 1 events, 1 invocations.\n"
+        assert not Event.objects.filter(actor_id="ada@example.com").exists()
+
+    @pytest.mark.parametrize("actor", ["system", "anonymous", "unknown", "***", ""])
+    def test_those_who_are_no_person_are_refused(self, actor: str) -> None:
+        make_event(actor_id=actor)
+        with pytest.raises(CommandError, match="no person"):
+            self.redact("--actor", actor)
+        assert Event.objects.filter(actor_id=actor).exists()
+
+    def test_an_empty_text_is_refused(self) -> None:
+        with pytest.raises(CommandError, match="--also"):
+            self.redact("--actor", "ada@example.com", "--also", "")
+
+    def test_what_is_being_sent_asks_for_another_run(self) -> None:
+        event = make_event(fanned_out_at=timezone.now())
+        make_invocation(make_webhook(), event=event, status="sending")
+        with pytest.raises(CommandError, match="1 more events are being sent .* Run it again"):
+            self.redact("--actor", "ada@example.com")
+
+    def test_help_says_what_is_not_searched(self, capsys: pytest.CaptureFixture[str]) -> None:
+        with pytest.raises(SystemExit):
+            call_command("auditwebhooks_redact", "--help")
+        assert "Not searched: texts that hold" in capsys.readouterr().out
+
+
+@pytest.mark.django_db
+class TestStatus:
+    def status(self, *arguments: str, code: int = 0) -> str:
+        told = io.StringIO()
+        with pytest.raises(SystemExit) if code else nullcontext() as ended:
+            call_command("auditwebhooks_status", *arguments, stdout=told)
+        if code:
+            assert ended.value.code == code
+        return told.getvalue()
+
+    @pytest.fixture
+    def late(self) -> Webhook:
+        """A webhook that fails, and no worker."""
+        webhook = make_webhook(name="SIEM")
+        QuerySet(Event).all().delete()
+        at = timezone.now() - timedelta(minutes=9)
+        make_invocation(webhook, due_at=at)
+        WebhookHealth.objects.create(
+            webhook=webhook, last_failure_at=at, consecutive_failures=1234
+        )
+        return webhook
+
+    def test_a_healthy_one_ends_with_0(self) -> None:
+        assert self.status() == "Worker: never seen\nEvents waiting: 0\nBacklog: 0\n"
+        assert json.loads(self.status("--json"))["healthy"] is True
+
+    def test_what_is_wrong_is_told_and_ends_with_1(self, late: Webhook) -> None:
+        wake.acquire(range(1))
+        lines = self.status(code=1).splitlines()
+
+        assert lines[:3] == [
+            "Worker: seen 0 s ago",
+            "Events waiting: 0",
+            "Backlog: 1 (oldest due 9 min ago)",
+        ]
+        assert lines[3].startswith(
+            "SIEM: active, backlog 1 (oldest due 9 min ago), 1,234 failures in a row, last failure"
+        )
+        assert lines[4].startswith('Problem: Events for the webhook "SIEM" are')
+
+    def test_a_pause_and_a_reason_are_told(self, late: Webhook) -> None:
+        WebhookHealth.objects.update(
+            paused_until=timezone.now() + timedelta(hours=1), pause_reason="retry_after"
+        )
+        assert "\nSIEM: paused until 2" in self.status()
+
+        WebhookHealth.objects.update(disabled_reason="410 Gone.")
+        late.switch_off_by_system()
+        Event.objects.update(fanned_out_at=timezone.now())
+        told = self.status(code=1)
+        assert "\nSIEM: off, switched off by the system (410 Gone), backlog 1" in told
+
+    def test_programs_read_json(self, late: Webhook) -> None:
+        told = json.loads(self.status("--json", code=1))
+
+        assert told["healthy"] is False
+        assert told["backlog"] == 1
+        assert told["worker_seen_at"] is None
+        [webhook] = told["webhooks"]
+        assert (webhook["id"], webhook["state"]) == (str(late.pk), "active")
+        assert webhook["oldest_waiting_seconds"] > 500
+        assert len(told["problems"]) == 1
+
+    def test_it_says_when_sending_is_off(self, late: Webhook, configure: Any) -> None:
+        configure(SEND=False)
+        assert self.status().startswith("Nothing is sent: ")

@@ -51,12 +51,21 @@ def packages() -> Iterator[list[dict[str, Any]]]:
 
 
 def test_migrate_keeps_two_schedules_half_a_minute_apart() -> None:
-    first, second = Schedule.objects.filter(name__startswith="auditwebhooks").order_by("name")
+    sweeps = Schedule.objects.filter(name__startswith="auditwebhooks sweep")
+    first, second = sweeps.order_by("name")
 
     assert first.func == second.func == "auditwebhooks.tasks.sweep"
     assert first.minutes == second.minutes == 1
     assert first.repeats == second.repeats == -1
     assert abs((second.next_run - first.next_run).total_seconds() - 30) < 5
+
+
+def test_migrate_keeps_a_schedule_that_prunes_every_hour() -> None:
+    prune = Schedule.objects.get(name="auditwebhooks prune")
+
+    assert prune.func == "auditwebhooks.tasks.prune"
+    assert (prune.minutes, prune.repeats) == (60, -1)
+    assert "'timeout': 120" in prune.kwargs
 
 
 def test_another_migrate_changes_nothing_but_mends() -> None:
@@ -65,19 +74,20 @@ def test_another_migrate_changes_nothing_but_mends() -> None:
 
     call_command("migrate", verbosity=0)
 
-    schedules = Schedule.objects.filter(name__startswith="auditwebhooks")
+    schedules = Schedule.objects.filter(name__startswith="auditwebhooks sweep")
     assert [(one.func, one.minutes) for one in schedules] == [("auditwebhooks.tasks.sweep", 1)] * 2
     assert Schedule.objects.get(name="auditwebhooks sweep 2").next_run == due
 
 
 @pytest.mark.django_db(transaction=True)
 def test_migrate_zero_takes_the_schedules_along() -> None:
+    host = Schedule.objects.create(name="auditwebhooks of the host", func="host.task")
     call_command("migrate", "auditwebhooks", "zero", verbosity=0)
     try:
-        assert not Schedule.objects.filter(name__startswith="auditwebhooks").exists()
+        assert list(Schedule.objects.filter(name__startswith="auditwebhooks")) == [host]
     finally:
         call_command("migrate", verbosity=0)
-    assert Schedule.objects.filter(name__startswith="auditwebhooks").count() == 2
+    assert Schedule.objects.filter(name__startswith="auditwebhooks").count() == 4
 
 
 def test_the_schedule_is_for_the_chosen_cluster(configure: Any) -> None:

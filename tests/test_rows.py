@@ -7,11 +7,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
 from django.utils import timezone
 
 import auditwebhooks
-from auditwebhooks.rows import read_row
+from auditwebhooks import rows
+from auditwebhooks.rows import let_others_write, read_row
 from tests.testapp.models import Article, Cafe, Draft, Everything, Seat
 
 pytestmark = pytest.mark.django_db
@@ -63,3 +64,13 @@ def test_the_compiled_statement_follows_the_time_zone_setting(settings: Any) -> 
     settings.USE_TZ = False
     row = read(Article, article.pk, "published_at")
     assert timezone.is_naive(row["published_at"])
+
+
+def test_between_batches_others_get_the_only_lock_of_sqlite(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr(rows.time, "sleep", slept.append)
+    let_others_write("default")
+
+    assert slept == ([] if connection.features.has_select_for_update else [0.1])

@@ -29,7 +29,7 @@ def fan_out(limit: int = BATCH) -> int:
         return 0
     with transaction.atomic(using=using):
         take_write_lock(connections[using], Event)
-        events = list(_locked(waiting, using).order_by("id").only(*_READ)[:limit])
+        events = list(_locked(waiting, using).order_by("fanned_out_at", "id").only(*_READ)[:limit])
         if not events:
             return 0
         now = timezone.now()

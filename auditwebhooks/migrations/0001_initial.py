@@ -72,6 +72,7 @@ class Migration(migrations.Migration):
                 ),
                 ("token", models.CharField(max_length=32)),
                 ("until", models.DateTimeField()),
+                ("seen_at", models.DateTimeField(null=True)),
             ],
             options={
                 "default_permissions": (),
@@ -469,6 +470,12 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name="invocation",
             index=models.Index(fields=["status", "lease_until"], name="auditwebhooks_inv_lease"),
+        ),
+        migrations.AddIndex(
+            model_name="invocation",
+            index=models.Index(
+                fields=["status", "finished_at", "outcome"], name="auditwebhooks_inv_finished"
+            ),
         ),
         migrations.AddIndex(
             model_name="invocation",

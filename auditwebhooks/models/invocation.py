@@ -100,6 +100,11 @@ class Invocation(models.Model):
             ),
             # Leases that ran out.
             models.Index(fields=["status", "lease_until"], name="auditwebhooks_inv_lease"),
+            # What is old enough to be deleted, and how attempts ended lately.
+            models.Index(
+                fields=["status", "finished_at", "outcome"],
+                name="auditwebhooks_inv_finished",
+            ),
             # The log, newest first, of all webhooks and of one.
             models.Index(fields=["created_at", "id"], name="auditwebhooks_inv_time"),
             models.Index(fields=["webhook", "id"], name="auditwebhooks_inv_webhook"),

@@ -17,6 +17,8 @@ class Wake(models.Model):
     token = models.CharField(max_length=32)
     # When the state is no longer believed: its holder died.
     until = models.DateTimeField()
+    # When a worker was last there; the schedule brings one twice a minute.
+    seen_at = models.DateTimeField(null=True)
 
     objects = PrimaryQuerySet.as_manager()
 

@@ -1,7 +1,8 @@
-"""The sweep's schedule comes and goes with the tables of this app."""
+"""The schedules of this app come and go with its tables."""
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from django.apps import AppConfig
@@ -9,10 +10,36 @@ from django.apps import apps as installed_apps
 from django.db import router
 from django.db.models.signals import post_migrate
 
-from auditwebhooks import queue, wake
+from auditwebhooks import queue, retention, wake
 from auditwebhooks.models import Event
+from auditwebhooks.queue import Errand
 
 SWEEP_TASK = "auditwebhooks.tasks.sweep"
+PRUNE_TASK = "auditwebhooks.tasks.prune"
+
+
+def errands() -> list[Errand]:
+    # The scheduler looks about every 30 seconds and a schedule is due once a minute at most, so
+    # two that are half a minute apart keep a lost wake-up below 60 seconds.
+    sweeps = [
+        Errand(
+            name=f"auditwebhooks sweep {number}",
+            task=SWEEP_TASK,
+            minutes=1,
+            timeout=wake.longest_run(),
+            after=timedelta(seconds=after),
+        )
+        for number, after in ((1, 0), (2, 30))
+    ]
+    prune = Errand(
+        name="auditwebhooks prune",
+        task=PRUNE_TASK,
+        minutes=60,
+        # A batch that was begun in time, on a slow disk.
+        timeout=retention.RUN_SECONDS + 60,
+        after=timedelta(minutes=10),
+    )
+    return [*sweeps, prune]
 
 
 def connect(config: AppConfig) -> None:
@@ -26,6 +53,6 @@ def _follow_migration(using: str, apps: Any = installed_apps, **kwargs: Any) -> 
     try:
         apps.get_model("auditwebhooks", "Event")
     except LookupError:
-        queue.drop_schedule(using=using)
+        queue.drop_schedules(errands(), using=using)
     else:
-        queue.keep_schedule(SWEEP_TASK, timeout=wake.longest_run(), using=using)
+        queue.keep_schedules(errands(), using=using)
