@@ -172,3 +172,15 @@ def test_many_events_take_few_statements(django_assert_max_num_queries: Any) -> 
     with django_assert_max_num_queries(10):
         assert len(send_events_again(events).queued) == 60
     assert Event.objects.filter(fanned_out_at=None, event_type__startswith="testapp").count() == 0
+
+
+def test_an_event_that_retention_takes_meanwhile_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    done = make_invocation(make_webhook(), status="failed")
+    monkeypatch.setattr("auditwebhooks.delivery.again.hold", lambda event_ids, using: set())
+
+    answer = send_again([done])
+
+    assert answer.queued == []
+    assert reasons(answer) == [("event", "The event is kept no longer: there is nothing to send.")]

@@ -463,3 +463,21 @@ def test_a_step_takes_few_statements(django_assert_max_num_queries: Any) -> None
 
     with django_assert_max_num_queries(12 if connection.vendor == "sqlite" else 11):
         replay.step()
+
+
+def test_an_event_that_retention_takes_meanwhile_is_passed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    events = [old_event() for _ in range(3)]
+    webhook = make_webhook()
+    hold = replay.hold
+
+    def prune_and_hold(event_ids: Any, using: str) -> set[int]:
+        Event.objects.filter(pk=events[1].pk)._raw_delete(using)
+        return hold(event_ids, using)
+
+    monkeypatch.setattr(replay, "hold", prune_and_hold)
+    done = run(webhook)
+
+    assert queued(webhook) == [events[0].pk, events[2].pk]
+    assert (done.status, done.queued) == ("finished", 2)

@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from auditwebhooks import wake
-from auditwebhooks.delivery.chain import first_attempt
+from auditwebhooks.delivery.chain import first_attempt, hold
 from auditwebhooks.delivery.claim import WEBHOOK_DELETED
 from auditwebhooks.delivery.fanout import matches
 from auditwebhooks.enums import Trigger
@@ -74,12 +74,16 @@ def _refusal(invocation: Invocation) -> Refusal | None:
     if invocation.trigger == Trigger.TEST:
         return _refused("event", _("A test has no event: press Test on the webhook's page."))
     if invocation.event_id is None:
-        return _refused("event", _("The event is kept no longer: there is nothing to send."))
+        return _pruned()
     return _deleted() if invocation.webhook_id is None else None
 
 
 def _refused(field_name: str, reason: str) -> Refusal:
     return Refusal(field=field_name, reason=reason)
+
+
+def _pruned() -> Refusal:
+    return _refused("event", _("The event is kept no longer: there is nothing to send."))
 
 
 def _deleted() -> Refusal:
@@ -117,17 +121,19 @@ def _queue(pairs: Iterable[Pair], refused: list[Refusal]) -> Again:
             .filter(pk__in={webhook_id for webhook_id, _event_id in wanted})
             .only("id", "name", "active")
         }
+        present = hold({event_id for _webhook_id, event_id in wanted}, using)
         rows = [
             first_attempt(webhooks[webhook_id], event_id, trigger=Trigger.MANUAL, now=now)
             for webhook_id, event_id in wanted
-            if webhook_id in webhooks
+            if webhook_id in webhooks and event_id in present
         ]
         _insert(rows, using)
         wake.ring_after_commit(using)
     deleted = [_deleted() for webhook_id, _event_id in wanted if webhook_id not in webhooks]
+    pruned = [_pruned() for _webhook_id, event_id in wanted if event_id not in present]
     return Again(
         queued=rows,
-        refused=refused + deleted,
+        refused=refused + deleted + pruned,
         resting=sum(not webhooks[one.webhook_id].active for one in rows if one.webhook_id),
     )
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 
 from django.utils.translation import gettext as _
 
 from auditwebhooks.enums import Trigger
-from auditwebhooks.models import Invocation, Webhook
+from auditwebhooks.models import Event, Invocation, Webhook
+from auditwebhooks.rows import locked
 
 
 def first_attempt(
@@ -33,6 +35,13 @@ def first_attempt(
         created_at=now,
         due_at=now,
     )
+
+
+def hold(event_ids: Iterable[int], using: str) -> set[int]:
+    """Those of the events that are there, and stay until the transaction ends: else retention
+    could take one away before its new attempt is committed."""
+    rows = Event.objects.using(using).filter(pk__in=list(event_ids))
+    return set(locked(rows, using).order_by("pk").values_list("pk", flat=True))
 
 
 def _resting() -> str:

@@ -16,7 +16,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy
 
 from auditwebhooks import wake
-from auditwebhooks.delivery.chain import first_attempt
+from auditwebhooks.delivery.chain import first_attempt, hold
 from auditwebhooks.delivery.line import order_key
 from auditwebhooks.delivery.selection import Selection, count, unsent
 from auditwebhooks.enums import Outcome, ReplayStatus, Status, Trigger
@@ -142,14 +142,15 @@ def _queue_batch(replay: Replay, webhook: Webhook, using: str) -> int:
     matching = [event.pk for event in page if selection.takes(event.event_type, webhook)]
     events = Event.objects.using(using).filter(pk__in=matching)
     wanted = set(unsent(events, selection, webhook, using).values_list("pk", flat=True))
-    chosen = [event for event in page if event.pk in wanted][:BATCH]
+    present = hold(wanted, using)
+    chosen = [event for event in page if event.pk in present][:BATCH]
     if chosen:
         _insert(replay, webhook, chosen, using)
-    if len(wanted) > len(chosen):
+    if len(present) > len(chosen):
         _move_to(replay, chosen[-1])
     elif page:
         _move_to(replay, page[-1])
-    if len(page) < PAGE and len(wanted) == len(chosen):
+    if len(page) < PAGE and len(present) == len(chosen):
         _end(replay, ReplayStatus.FINISHED)
     return len(page)
 
