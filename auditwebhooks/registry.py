@@ -116,6 +116,8 @@ class Registry:
 
     def load(self, models: Mapping[str, Any]) -> None:
         """The MODELS setting; what a wildcard finds gives way to what is named."""
+        # Concrete model -> its label in the setting.
+        labels: dict[ModelClass | None, str] = {}
         named: dict[ModelClass, Options] = {}
         found: dict[ModelClass, Options] = {}
         # The most general first, so that "app.*" goes before "*" whatever their order.
@@ -123,7 +125,10 @@ class Registry:
             try:
                 options = Options.parse(given if given is not None else {})
                 into = found if str(label).endswith("*") else named
-                into.update((model, options) for model in _models_called(str(label)))
+                for model in _models_called(str(label)):
+                    if into is named:
+                        _check_is_new(model, str(label), labels)
+                    into[model] = options
             except (RegistrationError, TypeError) as error:
                 self.problems.append(Problem(label=str(label), reason=str(error)))
         for model, options in found.items():
@@ -159,6 +164,13 @@ class Registry:
         yield from self._options.items()
 
 
+def _check_is_new(model: ModelClass, label: str, labels: dict[ModelClass | None, str]) -> None:
+    """A proxy's rows are its concrete model's: two sets of options would be for one table."""
+    known = labels.setdefault(model._meta.concrete_model, label)
+    if known != label:
+        raise RegistrationError(f"its rows are those of {known}, which is named too")
+
+
 def _models_called(label: str) -> Iterator[ModelClass]:
     """The concrete models of ``app.Model``, ``app.*`` or ``*``."""
     if label.removesuffix(".*") == QUEUE_APP:
@@ -167,9 +179,14 @@ def _models_called(label: str) -> Iterator[ModelClass]:
         yield from _models_by_wildcard(label.removesuffix("*").removesuffix("."))
         return
     try:
-        yield apps.get_model(label)
+        model = apps.get_model(label)
     except (LookupError, ValueError):
         raise RegistrationError("there is no model of this name (app_label.ModelName)") from None
+    if model._meta.swapped:
+        raise RegistrationError(
+            f"the project uses {model._meta.swapped} in its place: name that one"
+        )
+    yield model
 
 
 def _models_by_wildcard(app_label: str) -> Iterator[ModelClass]:

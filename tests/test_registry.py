@@ -331,3 +331,28 @@ def test_decorated_models_of_the_test_app_are_registered():
     assert options[Cafe].name == "café"
     assert options[Draft].actions == {"create", "update"}
     assert ArticleProxy not in options
+
+
+def test_a_model_that_is_swapped_out_is_refused_with_what_stands_for_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(vars(User._meta), "swapped", "people.Person")
+    fresh = Registry()
+    fresh.load({"auth.User": {}})
+
+    assert list(fresh.models()) == []
+    assert fresh.problems == [
+        Problem(
+            label="auth.User",
+            reason="the project uses people.Person in its place: name that one",
+        )
+    ]
+
+
+def test_options_for_a_proxy_beside_its_model_are_refused() -> None:
+    fresh = Registry()
+    fresh.load({"testapp.Article": {"exclude": ["text"]}, "testapp.ArticleProxy": {"name": "x"}})
+
+    assert dict(fresh.models()) == {Article: Options(exclude=frozenset({"text"}))}
+    [problem] = fresh.problems
+    assert problem.reason == "its rows are those of testapp.Article, which is named too"
