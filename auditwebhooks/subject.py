@@ -108,7 +108,8 @@ def describe(model: ModelClass, options: Options) -> Subject:
         and (options.fields is None or one.name in options.fields)
     )
     attnames = tuple(one.attname for one in fields)
-    secret = secret_names(fields, options.mask)
+    # Those that are not recorded too: the object's words may tell them.
+    secret = secret_names(model._meta.concrete_fields, options.mask)
     return Subject(model=model, options=options, fields=fields, attnames=attnames, secret=secret)
 
 
@@ -120,10 +121,11 @@ def _key_text(pk: Any) -> str:
 
 
 def name_of(instance: models.Model, passing: tuple[type[Exception], ...] = ()) -> str:
-    """The object in words; a ``__str__`` that raises costs the words only, but for what is
-    ``passing``."""
+    """The object in words; a ``__str__`` that raises, or that tells what is masked, costs the
+    words only, but for what is ``passing``."""
     try:
-        return str(instance)
+        name = str(instance)
+        return nameless(instance) if _tells_a_secret(instance, name) else name
     except passing:
         raise
     except Exception as error:  # noqa: BLE001 - a host's __str__ may raise anything
@@ -134,6 +136,18 @@ def name_of(instance: models.Model, passing: tuple[type[Exception], ...] = ()) -
             exc_info=True,
         )
         return nameless(instance)
+
+
+def _tells_a_secret(instance: models.Model, name: str) -> bool:
+    subject = subject_of(type(instance)) or describe(type(instance), Options())
+    if not subject.secret:
+        return False
+    attnames = {one.name: one.attname for one in instance._meta.concrete_fields}
+    values = (instance.__dict__.get(attnames.get(one, one)) for one in subject.secret)
+    return any(text in name for text in map(str, values) if text not in _NOTHING_SECRET)
+
+
+_NOTHING_SECRET = frozenset({"", "None", "True", "False", "{}", "[]"})
 
 
 def nameless(instance: models.Model) -> str:
