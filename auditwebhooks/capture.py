@@ -227,16 +227,21 @@ def record(
     ``<app_label>.<model_name>.<action>`` of the target, else the action. ``metadata``: JSON data
     beside what the context knows. Actor and source come from ``context()``.
 
-    Returns the event; None while nothing is recorded (ENABLED, ``paused()``).
+    Raises AuditWebhooksError for what is none of these. Returns the event; None while nothing is
+    recorded (ENABLED, ``paused()``).
     """
     if not isinstance(action, str) or not action:
         raise AuditWebhooksError("record() needs the name of an action, such as 'approve'.")
+    # ``__class__`` looks through the lazy object that ``request.user`` is.
+    if target is not None and not issubclass(target.__class__, models.Model):
+        raise AuditWebhooksError("record() needs a model instance as its target, or none.")
+    if metadata is not None and not isinstance(metadata, Mapping):
+        raise AuditWebhooksError("record() needs a dict as its metadata, or none.")
     if not is_recording():
         return None
     using = router.db_for_write(Event)
     if target is None:
         return insert(draft(action, event_type or action, metadata=metadata), using)
-    # ``__class__`` looks through the lazy object that ``request.user`` is.
     model: ModelClass = target.__class__
     subject = subject_of(model) or describe(model, Options())
     values = {one: getattr(target, one) for one in subject.attnames}

@@ -11,7 +11,7 @@ from django.core.checks import CheckMessage, Error
 from django.core.checks import Warning as CheckWarning
 from django.core.exceptions import FieldDoesNotExist
 from django.db import router
-from django.db.models import ManyToManyField
+from django.db.models import CASCADE, DO_NOTHING, PROTECT, RESTRICT, ManyToManyField
 
 from auditwebhooks.audited import sees_bulk_writes
 from auditwebhooks.conf import SETTING, conf, configured
@@ -100,6 +100,7 @@ def check_models(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[Check
     ]
     for model, options in registry.models():
         problems.extend(_unknown_fields(model, options))
+        problems.extend(_unseen_on_delete(model))
         if router.db_for_write(model) != router.db_for_write(Event):
             problems.append(
                 CheckWarning(
@@ -119,6 +120,25 @@ def check_models(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[Check
                 )
             )
     return problems
+
+
+def _unseen_on_delete(model: ModelClass) -> Iterator[CheckMessage]:
+    """What Django, or the database, writes past the managers when the target is deleted."""
+    for field in model._meta.local_concrete_fields:
+        on_delete = getattr(field.remote_field, "on_delete", None)
+        if on_delete is None or on_delete in _SEEN or getattr(on_delete, "lazy_sub_objs", False):
+            continue
+        yield CheckWarning(
+            f"What {model._meta.label}.{field.name} becomes when its target is deleted is not "
+            "recorded.",
+            hint="SET_NULL, CASCADE, and SET() with a plain value are. Else record it in your "
+            "code with auditwebhooks.record(), or accept it.",
+            id="auditwebhooks.W020",
+        )
+
+
+# None of them changes a row unseen; SET_NULL and SET() with a value say so themselves.
+_SEEN = (CASCADE, PROTECT, RESTRICT, DO_NOTHING)
 
 
 def _unknown_fields(model: ModelClass, options: Options) -> Iterator[CheckMessage]:

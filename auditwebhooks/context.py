@@ -180,6 +180,9 @@ def describe_actor(actor: Any, actor_type: str | None = None) -> Actor:
         return Actor(id=actor, name=actor, type=actor_type or ActorType.SERVICE_ACCOUNT.value)
     if getattr(actor, "is_anonymous", False):
         return _ANONYMOUS
+    if not (hasattr(actor, "pk") or hasattr(actor, "get_username")):
+        # No user: a number, for example.
+        return describe_actor(str(actor), actor_type)
     pk = str(getattr(actor, "pk", None) or "")
     username = str(actor.get_username()) if hasattr(actor, "get_username") else ""
     identifier = _email(actor) or username or pk

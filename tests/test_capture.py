@@ -888,3 +888,37 @@ def test_the_webhook_model_itself_stays_usable_while_paused() -> None:
 
     assert events() == []
     assert Webhook.objects.count() == 1
+
+
+def names() -> list[str]:
+    return [event.payload["data"]["target_name"] for event in Event.objects.order_by("id")]
+
+
+def test_the_words_of_an_object_do_not_tell_what_is_masked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Account, "__str__", lambda self: f"{self.owner}, {self.iban}")
+    account = Account.objects.create(owner="Ada", iban="DE89 3704")
+    account.owner = "Ada L."
+    account.save()
+    Account.objects.update(owner="Ada Lovelace")
+    account.delete()
+
+    assert set(names()) == {f"Account object ({Event.objects.last().target_id})"}
+    assert not Event.objects.filter(payload_text__contains="3704").exists()
+
+
+def test_an_empty_secret_is_told_by_every_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Account, "__str__", lambda self: f"{self.owner} {self.iban}".strip())
+    Account.objects.create(owner="None but Ada", iban="")
+    assert names() == ["None but Ada"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [({"target": "order 5"}, "model instance"), ({"metadata": "urgent"}, "a dict")],
+)
+def test_record_refuses_what_it_cannot_tell(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(AuditWebhooksError, match=message):
+        auditwebhooks.record("approve", **arguments)
+    assert not Event.objects.exists()

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from cryptography.fernet import Fernet
 from django.core.checks import CheckMessage, run_checks
+from django.db import models
 
 from auditwebhooks import checks
 from auditwebhooks.registry import Options, Registry
@@ -168,3 +169,20 @@ def test_a_model_on_another_database_is_told(
     [warning] = checks.check_models(None)
     assert warning.id == "auditwebhooks.W010"
     assert "testapp.Article" in warning.msg
+
+
+def test_a_delete_that_changes_rows_unseen_warns(monkeypatch: pytest.MonkeyPatch) -> None:
+    registry = Registry()
+    registry.add(Article, Options())
+    monkeypatch.setattr(checks, "registry", registry)
+    assert checks.check_models(None) == []
+
+    section = Article._meta.get_field("section")
+    for seen in (models.CASCADE, models.SET_NULL, models.SET(5), models.PROTECT):
+        monkeypatch.setattr(section.remote_field, "on_delete", seen)
+        assert checks.check_models(None) == []
+    for unseen in (models.SET_DEFAULT, models.SET(lambda: 5), lambda *args: None):
+        monkeypatch.setattr(section.remote_field, "on_delete", unseen)
+        [warning] = checks.check_models(None)
+        assert warning.id == "auditwebhooks.W020"
+        assert "testapp.Article.section" in warning.msg

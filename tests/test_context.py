@@ -473,3 +473,10 @@ def test_arguments_of_the_url_that_look_secret_are_masked(resolved, path, kwargs
 def test_long_secret_is_masked_before_the_path_is_cut(resolved):
     secret = "s" * 600
     assert resolved(f"/in/{secret}/x", token=secret) == "/in/***/x"
+
+
+@pytest.mark.parametrize("given", [5, uuid.UUID(int=5)])
+def test_an_actor_that_is_no_user_is_its_text(given):
+    with context(actor=given):
+        actor = actor_of(current())
+    assert (actor.id, actor.name, actor.type) == (str(given), str(given), "service_account")

@@ -71,6 +71,16 @@ class TestDeliveries(TestCase):
         assert delivery.event.target_name == "inside"
         assert not Invocation.objects.exists()
 
+    def test_what_is_rolled_back_is_not_sent(self) -> None:
+        make_webhook()
+        with testing.deliveries() as sent:
+            with transaction.atomic():
+                Article.objects.create(title="never")
+                transaction.set_rollback(True)
+            Article.objects.create(title="kept")
+
+        assert [one.event.target_name for one in sent] == ["kept"]
+
     def test_without_a_template_there_is_no_body(self) -> None:
         make_webhook(body_template="", method="DELETE")
         with testing.deliveries() as sent:
