@@ -120,14 +120,10 @@ def _key_text(pk: Any) -> str:
     return str(pk)
 
 
-def name_of(instance: models.Model, passing: tuple[type[Exception], ...] = ()) -> str:
-    """The object in words; a ``__str__`` that raises, or that tells what is masked, costs the
-    words only, but for what is ``passing``."""
+def name_of(instance: models.Model) -> str:
+    """The object in words; a ``__str__`` that raises costs the words only."""
     try:
-        name = str(instance)
-        return nameless(instance) if _tells_a_secret(instance, name) else name
-    except passing:
-        raise
+        return words_of(instance)
     except Exception as error:  # noqa: BLE001 - a host's __str__ may raise anything
         logger.warning(
             "%s.__str__ raised %s",
@@ -136,6 +132,12 @@ def name_of(instance: models.Model, passing: tuple[type[Exception], ...] = ()) -
             exc_info=True,
         )
         return nameless(instance)
+
+
+def words_of(instance: models.Model) -> str:
+    """What ``__str__`` says, unless it tells what is masked. Raises what it raises."""
+    name = str(instance)
+    return nameless(instance) if _tells_a_secret(instance, name) else name
 
 
 def _tells_a_secret(instance: models.Model, name: str) -> bool:

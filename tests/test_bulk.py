@@ -242,6 +242,19 @@ def test_a_name_that_would_query_is_told_by_its_key(django_assert_num_queries: A
     assert sum("auth_user" in str(query["sql"]) for query in queries) <= 1
 
 
+def test_a_name_that_needs_the_host_s_init_is_told_by_its_key(
+    articles: list[Article], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The rows are read without it, so its failure is not the host's."""
+    monkeypatch.setattr(Article, "__str__", lambda self: self._set_by_init)
+    Article.objects.update(stars=1)
+
+    assert [one["data"]["target_name"] for one in events()] == [
+        f"Article object ({one.pk})" for one in articles
+    ]
+    assert not caplog.records
+
+
 # --- the host's own managers --------------------------------------------------------------
 
 
