@@ -20,7 +20,7 @@ from auditwebhooks.capture import (
     forget,
     harmless,
     is_recording,
-    only_the_database_knows,
+    must_be_read,
 )
 from auditwebhooks.enums import Action
 from auditwebhooks.names import Names
@@ -267,7 +267,7 @@ def _record_delete(subject: Subject, before: _Before, using: str) -> None:
 @harmless
 def _record_create(subject: Subject, made: Sequence[models.Model], using: str) -> None:
     known = [instance for instance in made if instance.pk is not None]
-    unsure = [instance.pk for instance in known if _must_be_read(subject, instance)]
+    unsure = [one.pk for one in known if must_be_read(subject.fields, one.__dict__)]
     stored = read_whole(subject.model, unsure, using)
     with Names(subject.model, using) as names:
         # What calls code of the host's comes first.
@@ -275,7 +275,7 @@ def _record_create(subject: Subject, made: Sequence[models.Model], using: str) -
             (
                 instance.pk,
                 names.of(instance),
-                subject.snapshot(stored.get(key_of(instance), instance).__dict__),
+                subject.snapshot(_present(instance, stored).__dict__),
             )
             for instance in known
         ]
@@ -293,5 +293,5 @@ def _record_create(subject: Subject, made: Sequence[models.Model], using: str) -
         write([subject.draft(Action.CREATE.value, None, "", metadata=rows)], using)
 
 
-def _must_be_read(subject: Subject, instance: models.Model) -> bool:
-    return any(only_the_database_knows(one, instance.__dict__) for one in subject.fields)
+def _present(instance: models.Model, stored: Mapping[Any, models.Model]) -> models.Model:
+    return stored.get(key_of(instance), instance) if stored else instance

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -203,14 +203,8 @@ def _values(drafted: Draft, connection: BaseDatabaseWrapper) -> dict[str, Any]:
     """Column of an event -> its value, in the order of the model's fields. Texts are made to
     fit; the payload keeps them whole."""
     payload = drafted.payload
-    texts: dict[str, str | None] = {}
-    cut: dict[str, str] = {}
-    for name, text in zip(_TEXTS, _texts_of(payload), strict=True):
-        texts[name] = kept = storable(text or "")[:COLUMN_LENGTH]
-        if kept is not text and text and kept != text:
-            cut[name] = kept
-    if payload.target_id is None:
-        texts["target_id"] = None
+    texts: dict[str, str | None] = dict(zip(_TEXTS, _texts_of(payload), strict=True))
+    cut = {} if _all_fit(texts.values()) else _fit(texts)
     return {
         "event_id": payload.event_id,
         "event_type": texts.pop("event_type"),
@@ -220,6 +214,28 @@ def _values(drafted: Draft, connection: BaseDatabaseWrapper) -> dict[str, Any]:
         # What is recorded while sending is off is sent by a replay only.
         "fanned_out_at": None if conf.send and drafted.is_sent else drafted.created_at,
     }
+
+
+def _all_fit(texts: Collection[str | None]) -> bool:
+    """What most are: short, and plain to see."""
+    if None in texts:
+        return False
+    together = "".join(texts)  # type: ignore[arg-type]
+    return together.isascii() and "\x00" not in together and len(together) <= COLUMN_LENGTH
+
+
+def _fit(texts: dict[str, str | None]) -> dict[str, str]:
+    """Make the texts fit; those that do not stand there whole now."""
+    cut = {}
+    for name, text in texts.items():
+        if text is None:
+            # Null only where there is no target that could be told.
+            texts[name] = None if name == "target_id" else ""
+            continue
+        texts[name] = kept = storable(text)[:COLUMN_LENGTH]
+        if kept != text:
+            cut[name] = kept
+    return cut
 
 
 def _room(connection: BaseDatabaseWrapper) -> int:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -258,3 +261,27 @@ def test_sample_changes_what_it_says():
     assert [name for name in after if after[name] != before[name]] == payload.metadata[
         "changed_fields"
     ]
+
+
+def test_no_id_is_given_twice_by_threads() -> None:
+    with ThreadPoolExecutor(4) as pool:
+        given = list(pool.map(lambda _: new_event_id(0), range(4000)))
+    assert len(set(given)) == 4000
+
+
+def test_a_forked_process_gives_other_ids() -> None:
+    """In a process of its own: to fork one with threads is asking for trouble."""
+    code = """
+import os
+from auditwebhooks.payload import new_event_id
+new_event_id(0)
+child = os.fork()
+print(new_event_id(0), flush=True)
+if child:
+    os.waitpid(child, 0)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    first, second = done.stdout.split()
+    assert first != second
