@@ -535,3 +535,33 @@ def test_a_database_that_stays_away_ends_the_run(
 
     with pytest.raises(OperationalError, match="gone"):
         drain_all()
+
+
+def test_many_dead_webhooks_leave_room_for_one_that_answers(inbox: Inbox, configure: Any) -> None:
+    configure(CONCURRENCY=8, PER_WEBHOOK_CONCURRENCY=4)
+    over = threading.Event()
+
+    def answer(delivery: Delivery) -> Answer:
+        if delivery.path != "/well":
+            over.wait(20)
+        return Answer()
+
+    inbox.answer = answer
+    for number in range(10):
+        make_webhook(url=f"{inbox.url}dead-{number}")
+    well = make_webhook(url=inbox.url + "well")
+    WebhookHealth.objects.create(webhook=well, last_success_at=timezone.now())
+    for _ in range(30):
+        make_event()
+
+    worker = threading.Thread(target=lambda: _in_thread(drain_all))
+    worker.start()
+    delivered = Invocation.objects.filter(webhook=well, status="succeeded")
+    until(lambda: delivered.count() == 30)
+    hanging = Counter(one.path for one in inbox.deliveries if one.path != "/well")
+    over.set()
+    worker.join(60)
+
+    # Half of the threads, and no dead one has two before another has one.
+    assert sorted(hanging.values()) == [1, 1, 1, 1]
+    assert statuses() == {"succeeded": 330}

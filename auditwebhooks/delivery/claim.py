@@ -50,6 +50,8 @@ class DueWebhook:
     # The breaker is open: one delivery at a time is tried.
     is_probed: bool
     paused_until: datetime | None
+    # It has never succeeded, or not since its last failure.
+    is_doubtful: bool
 
 
 def due_webhooks(now: datetime) -> list[DueWebhook]:
@@ -59,7 +61,13 @@ def due_webhooks(now: datetime) -> list[DueWebhook]:
         Webhook.objects.primary()
         .filter(may_send(now), Exists(due))
         .values_list(
-            "pk", "updated_at", "max_per_minute", "health__openings", "health__paused_until"
+            "pk",
+            "updated_at",
+            "max_per_minute",
+            "health__openings",
+            "health__paused_until",
+            "health__last_success_at",
+            "health__outages",
         )
     )
     return [
@@ -69,8 +77,9 @@ def due_webhooks(now: datetime) -> list[DueWebhook]:
             max_per_minute=most,
             is_probed=bool(openings),
             paused_until=paused_until,
+            is_doubtful=last_success_at is None or bool(outages),
         )
-        for pk, updated_at, most, openings, paused_until in rows
+        for pk, updated_at, most, openings, paused_until, last_success_at, outages in rows
     ]
 
 

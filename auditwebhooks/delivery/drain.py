@@ -12,9 +12,11 @@ import queue as queues
 import threading
 import time
 import uuid
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
+from operator import attrgetter
 from types import TracebackType
 from typing import TypeVar
 
@@ -58,6 +60,8 @@ class Drain:
         self._pool = ThreadPoolExecutor(conf.concurrency, thread_name_prefix="auditwebhooks")
         self._finished: queues.SimpleQueue[Finished] = queues.SimpleQueue()
         self._unstored: list[Finished] = []
+        # Calls of slow lanes that threads are making now.
+        self._slow_calls = 0
         # Since when the database fails; None while it works.
         self._trouble_since: float | None = None
         self._lanes: dict[uuid.UUID, Lane] = {}
@@ -169,7 +173,7 @@ class Drain:
                 lane.take(claimed)
                 found = found or bool(claimed)
                 self._behind = self._behind or (len(claimed) == room and not due.is_probed)
-                self._start(lane)
+        self._start()
         return found
 
     def _claim(
@@ -193,32 +197,48 @@ class Drain:
         if webhook is None:
             return None
         if lane is None:
-            lane = self._lanes[due.id] = Lane(webhook)
+            lane = self._lanes[due.id] = Lane(webhook, is_slow=due.is_doubtful)
         else:
             lane.configure(webhook)
         return lane
 
-    def _start(self, lane: Lane) -> None:
+    def _start(self) -> None:
+        """Hand to threads what may be sent. Slow lanes take turns, one call each, and together
+        have half of the threads: fifty dead receivers must leave room for one that answers."""
         with self._lock:
-            while lane.waiting.ready and lane.in_flight < conf.per_webhook_concurrency:
+            slow: deque[Lane] = deque()
+            for lane in self._lanes.values():
+                while lane.may_start and not lane.is_slow:
+                    self._submit(lane)
+                if lane.may_start:
+                    slow.append(lane)
+            # Those that have the fewest calls under way first.
+            slow = deque(sorted(slow, key=attrgetter("in_flight")))
+            while slow and self._slow_calls < max(conf.concurrency // 2, 1):
+                lane = slow.popleft()
                 self._submit(lane)
+                if lane.may_start:
+                    slow.append(lane)
 
     def _submit(self, lane: Lane) -> None:
         """Hand the lane's next row to a thread; the lock is held."""
         invocation = lane.waiting.pop()
         lane.unsettled.add(invocation.pk)
         lane.in_flight += 1
-        self._pool.submit(self._send, lane, invocation)
+        self._slow_calls += lane.is_slow
+        self._pool.submit(self._send, lane, invocation, lane.is_slow)
 
-    def _send(self, lane: Lane, invocation: Invocation) -> None:
-        """In a thread: one call, and the lane's next one goes to the end of the line."""
+    def _send(self, lane: Lane, invocation: Invocation, was_slow: bool) -> None:
+        """In a thread: one call, and a quick lane's next one goes to the end of the line."""
         webhook = lane.webhook
         result = _attempt(webhook, invocation, lane.client)
         with self._lock:
             lane.in_flight -= 1
             lane.waiting.done(invocation)
+            lane.judge(result)
+            self._slow_calls -= was_slow
             self._finished.put(Finished(invocation=invocation, webhook=webhook, result=result))
-            if lane.waiting.ready and not self._leaving:
+            if lane.may_start and not lane.is_slow and not self._leaving:
                 self._submit(lane)
 
     def _collect(self, wait: float) -> None:

@@ -9,7 +9,9 @@ import time
 
 from auditwebhooks.conf import conf
 from auditwebhooks.delivery.line import Line
+from auditwebhooks.delivery.send import Result
 from auditwebhooks.models import Invocation, Webhook
+from auditwebhooks.retry import is_outage
 from auditwebhooks.transport.client import Client
 
 # A lane holds about so many seconds of its own work: at least two rows for each of its calls.
@@ -17,13 +19,17 @@ _SECONDS = 0.5
 _MOST = 512
 # The rate of a lane is taken over so many seconds.
 _RATE_OVER = 0.1
+# A call that takes longer is a slow one.
+_SLOW_MS = 1000
 
 
 class Lane:
     """One webhook: its configuration, its connections, and the rows claimed for it."""
 
-    def __init__(self, webhook: Webhook) -> None:
+    def __init__(self, webhook: Webhook, *, is_slow: bool) -> None:
         self.configure(webhook)
+        # Its last call took long, or found nobody.
+        self.is_slow = is_slow
         self.waiting = Line()
         # Calls that threads are making now.
         self.in_flight = 0
@@ -48,6 +54,15 @@ class Lane:
         # Rows that wait for another of their target leave their places to others.
         busy = self.waiting.ready + len(self.unsettled)
         return min(aim - busy, _MOST - self.held) if busy <= aim // 2 else 0
+
+    @property
+    def may_start(self) -> bool:
+        return bool(self.waiting.ready) and self.in_flight < conf.per_webhook_concurrency
+
+    def judge(self, result: Result) -> None:
+        """How the call that ended now went."""
+        failed = is_outage(result.outcome, result.response_status)
+        self.is_slow = failed or result.duration_ms > _SLOW_MS
 
     def take(self, invocations: list[Invocation]) -> None:
         if not self.held:
