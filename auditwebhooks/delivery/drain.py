@@ -99,7 +99,7 @@ class Drain:
         """
         made = 0
         started = last_work = time.monotonic()
-        while True:
+        while self._try(lambda: self._tend(keep), True):
             found = self._try(self._look, False)
             self._collect(wait=0 if found else LOOK_EVERY)
             made += self._try(self._store, 0)
@@ -111,8 +111,6 @@ class Drain:
             ):
                 break
             if seconds is not None and now - started >= seconds:
-                break
-            if not self._try(lambda: self._tend(keep), True):
                 break
         return made
 
