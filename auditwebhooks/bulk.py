@@ -39,7 +39,7 @@ from auditwebhooks.rows import (
     take_write_lock,
 )
 from auditwebhooks.snapshot import AnyField, changed_fields, snapshot
-from auditwebhooks.subject import Subject, subject_of, write
+from auditwebhooks.subject import Subject, subject_of, write, write_alike
 
 T = TypeVar("T")
 # Field name -> JSON value, of one row.
@@ -279,14 +279,8 @@ def _record_create(subject: Subject, made: Sequence[models.Model], using: str) -
             )
             for instance in known
         ]
-    around = surroundings()
-    write(
-        (
-            subject.draft(Action.CREATE.value, pk, name, current=current, around=around)
-            for pk, name, current in told
-        ),
-        using,
-    )
+    common = subject.draft(Action.CREATE.value, None, "")
+    write_alike(common, (subject.object_of(*one) for one in told), using)
     if len(known) < len(made):
         # The database tells no keys of the rows that it made.
         rows = {"rows": len(made) - len(known)}

@@ -22,6 +22,11 @@ _NAME_LENGTH = 255
 _OBJECTS = ("metadata", "current_target_object", "previous_target_object")
 
 
+def may_be_needed(text: str) -> bool:
+    """Whether a payload of this text may have to be cut."""
+    return TOO_DEEP in text or len(text) > _SMALL
+
+
 def text_of(payload: Payload, names: Mapping[str, str], room: Callable[[], int]) -> str:
     """The JSON text to store, with ``metadata.cut`` where something is not whole.
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from operator import attrgetter
@@ -26,10 +26,10 @@ from auditwebhooks.enums import ActorType, Source
 from auditwebhooks.masking import mask_tree
 from auditwebhooks.models import Event
 from auditwebhooks.models.event import COLUMN_LENGTH
-from auditwebhooks.payload import JSONObject, Payload, new_event_id, time_text
+from auditwebhooks.payload import JSONObject, Mould, Payload, new_event_id, time_text
 from auditwebhooks.signals import event_recorded
 from auditwebhooks.snapshot import plain
-from auditwebhooks.statements import insert_rows
+from auditwebhooks.statements import Row, insert_rows
 from auditwebhooks.storable import storable
 
 logger = logging.getLogger(__name__)
@@ -175,7 +175,58 @@ def insert_all(drafts: Iterable[Draft], using: str) -> None:
         wake.ring_after_commit(using)
 
 
-def _row(drafted: Draft, connection: BaseDatabaseWrapper) -> tuple[Any, ...]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Object:
+    """What one event of many tells."""
+
+    target_id: str
+    target_name: str
+    # Masked already.
+    current: JSONObject
+
+
+def insert_alike(common: Draft, objects: Iterable[Object], using: str) -> None:
+    """``insert_all`` of events that are as ``common`` but for their object."""
+    if event_recorded.has_listeners(Event):
+        insert_all((_alike(common, one) for one in objects), using)
+    elif insert_rows(Event, _rows_alike(common, objects, using), using):
+        wake.ring_after_commit(using)
+
+
+def _alike(common: Draft, one: Object) -> Draft:
+    now = time.time_ns()
+    payload = replace(
+        common.payload,
+        event_id=new_event_id(now),
+        event_time=time_text(now),
+        target_id=one.target_id,
+        target_name=one.target_name,
+        current_target_object=one.current,
+    )
+    return replace(common, payload=payload, created_at=_moment(now))
+
+
+def _rows_alike(common: Draft, objects: Iterable[Object], using: str) -> Iterator[Row]:
+    connection = connections[using]
+    adapt = connection.ops.adapt_datetimefield_value
+    mould, values = Mould(common.payload), _values(common, connection)
+    is_sent = values["fanned_out_at"] is None
+    for one in objects:
+        now = time.time_ns()
+        event_id, name = new_event_id(now), one.target_name
+        text = mould.text(event_id, time_text(now), one.target_id, name, one.current)
+        if not _all_fit((one.target_id, name)) or cuts.may_be_needed(text):
+            yield _row(_alike(common, one), connection)
+            continue
+        created_at = adapt(_moment(now))
+        values["event_id"], values["created_at"] = event_id, created_at
+        values["target_id"], values["target_name"] = one.target_id, name
+        values["payload_text"] = text
+        values["fanned_out_at"] = None if is_sent else created_at
+        yield tuple(values.values())
+
+
+def _row(drafted: Draft, connection: BaseDatabaseWrapper) -> Row:
     """The columns' values as the database driver takes them."""
     values = _values(drafted, connection)
     created_at = connection.ops.adapt_datetimefield_value(values["created_at"])

@@ -12,7 +12,15 @@ from django.db import models, router, transaction
 
 from auditwebhooks.enums import Action
 from auditwebhooks.models import Event
-from auditwebhooks.recording import Draft, Surroundings, Target, draft, insert_all
+from auditwebhooks.recording import (
+    Draft,
+    Object,
+    Surroundings,
+    Target,
+    draft,
+    insert_alike,
+    insert_all,
+)
 from auditwebhooks.registry import ModelClass, Options, registry
 from auditwebhooks.snapshot import AnyField, masked, plain, secret_names, snapshot
 
@@ -66,16 +74,18 @@ class Subject:
                 type=self.options.name or str(self.model._meta.verbose_name).lower(),
                 name=name,
             ),
-            current_object=self._shown(current),
-            previous_object=self._shown(previous),
+            current_object=None if current is None else self._shown(current),
+            previous_object=None if previous is None else self._shown(previous),
             metadata=metadata,
             around=around,
         )
 
-    def _shown(self, values: Values | None) -> dict[str, Any] | None:
+    def object_of(self, pk: Any, name: str, current: Values) -> Object:
+        """For ``write_alike``."""
+        return Object(target_id=_key_text(pk), target_name=name, current=self._shown(current))
+
+    def _shown(self, values: Values) -> dict[str, Any]:
         """What may be stored of an object's values."""
-        if values is None:
-            return None
         disguise = self.options.disguise
         if disguise:
             values = {
@@ -165,3 +175,15 @@ def write(drafts: Iterable[Draft], using: str) -> None:
         # The weaker promise: the events follow the commit of the other database.
         made = list(drafts)
         transaction.on_commit(lambda: insert_all(made, events_are_on), using=using, robust=True)
+
+
+def write_alike(common: Draft, objects: Iterable[Object], using: str) -> None:
+    """``write`` of events that are as ``common`` but for their object."""
+    events_are_on = router.db_for_write(Event)
+    if using == events_are_on:
+        insert_alike(common, objects, using)
+    else:
+        made = list(objects)
+        transaction.on_commit(
+            lambda: insert_alike(common, made, events_are_on), using=using, robust=True
+        )

@@ -580,6 +580,7 @@ class TestConcurrency:
             raise ZeroDivisionError
 
         monkeypatch.setattr(bulk, "write", explode)
+        monkeypatch.setattr(bulk, "write_alike", explode)
         with pytest.raises(ZeroDivisionError):
             Article.objects.update(stars=1)
         with pytest.raises(ZeroDivisionError):

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,7 +15,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from auditwebhooks.enums import Action, ActorType, Source
-from auditwebhooks.payload import FIELDS, VARIABLES, Payload, new_event_id, sample, time_text
+from auditwebhooks.payload import (
+    FIELDS,
+    VARIABLES,
+    Mould,
+    Payload,
+    new_event_id,
+    sample,
+    time_text,
+)
 from auditwebhooks.templating import compile_template
 
 NOW = 1764000000_123456789
@@ -285,3 +294,28 @@ if child:
     )
     first, second = done.stdout.split()
     assert first != second
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=6,
+)
+objects = st.dictionaries(st.text(), json_values, max_size=4)
+
+
+@given(objects, objects, st.none() | st.text(), st.text())
+def test_a_mould_makes_the_text_of_the_payload(
+    metadata: dict[str, Any], current: dict[str, Any], target_id: str | None, name: str
+) -> None:
+    common = replace(sample(5), metadata=metadata, previous_target_object=None)
+    mould = Mould(common)
+    for seconds in (1, 2):
+        told = {
+            "event_id": new_event_id(seconds),
+            "event_time": time_text(seconds * 10**9),
+            "target_id": target_id,
+            "target_name": name,
+            "current_target_object": current,
+        }
+        assert mould.text(**told) == replace(common, **told).as_text()
