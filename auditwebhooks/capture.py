@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -312,16 +312,23 @@ def _after_save(
     """How the row stands now: from the instance, where that can be trusted to know."""
     values = instance.__dict__
     before = change.before or {}
-    written = []
-    for one in change.subject.fields:
-        not_written = update_fields is not None and not {one.name, one.attname} & set(
-            update_fields
-        )
-        if not (not_written or one.attname not in values) or one.name not in before:
-            written.append(one)
+    written: Sequence[AnyField] = change.subject.fields
+    if update_fields is not None or not all(map(values.__contains__, change.subject.attnames)):
+        written = [
+            one
+            for one in written
+            if one.name not in before or _was_written(one, values, update_fields)
+        ]
     if must_be_read(written, values):
         return _stored(change.subject, instance.pk, using) or {}
     return {**before, **snapshot(written, values)}
+
+
+def _was_written(
+    one: AnyField, values: Mapping[str, Any], update_fields: Collection[str] | None
+) -> bool:
+    named = update_fields is None or one.name in update_fields or one.attname in update_fields
+    return named and one.attname in values
 
 
 def must_be_read(fields: Iterable[AnyField], values: Mapping[str, Any]) -> bool:

@@ -115,12 +115,16 @@ def take_write_lock(connection: BaseDatabaseWrapper, model: type[models.Model]) 
         return
     if getattr(connection, "transaction_mode", None) in ("IMMEDIATE", "EXCLUSIVE"):
         return
-    quote = connection.ops.quote_name
-    written = next(one for one in model._meta.local_concrete_fields if not one.generated)
-    column = quote(str(written.column))
     with connection.cursor() as cursor:
-        table = quote(model._meta.db_table)
-        cursor.execute(f"UPDATE {table} SET {column} = {column} WHERE 0")  # noqa: S608
+        cursor.execute(_no_update(model, connection.alias))
+
+
+@cache
+def _no_update(model: type[models.Model], using: str) -> str:
+    quote = connections[using].ops.quote_name
+    written = next(one for one in model._meta.local_concrete_fields if not one.generated)
+    column, table = quote(str(written.column)), quote(model._meta.db_table)
+    return f"UPDATE {table} SET {column} = {column} WHERE 0"  # noqa: S608
 
 
 # Those who wait for SQLite's write lock look for it so often.
