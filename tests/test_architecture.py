@@ -102,7 +102,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "api.idempotency",
         "api.etags",
     ),
-    ("admin.forms", "admin.resending", "api.views", "api.vocabulary"),
+    ("admin.forms", "admin.columns", "admin.resending", "api.views", "api.vocabulary"),
     ("admin.events", "admin.invocations", "admin.replays"),
     ("admin.webhooks", "api.urls"),
     (

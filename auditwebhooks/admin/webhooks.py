@@ -1,4 +1,4 @@
-"""The Webhooks page: the list, the form, and Test."""
+"""The Webhooks page: the form, and Test. The list is in ``columns``."""
 
 from __future__ import annotations
 
@@ -7,18 +7,17 @@ from typing import Any
 from django.contrib import admin
 from django.contrib.admin import helpers
 from django.core.exceptions import PermissionDenied
-from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.template.loader import render_to_string
 from django.urls import URLPattern, path, reverse
 from django.utils.decorators import method_decorator
-from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_POST
 
-from auditwebhooks.admin.display import ModelAdmin, phases, pretty, status_dot
+from auditwebhooks.admin.columns import WebhookColumns
+from auditwebhooks.admin.display import phases, pretty
 from auditwebhooks.admin.forms import ModelForm, WebhookForm
 from auditwebhooks.delivery.trial import send_test, verdict
 from auditwebhooks.enums import Outcome
@@ -29,13 +28,8 @@ _hide_typed_values = method_decorator(sensitive_post_parameters())
 
 
 @admin.register(Webhook)
-class WebhookAdmin(ModelAdmin):
+class WebhookAdmin(WebhookColumns):
     form = WebhookForm
-    list_display = ("status", "name", "shown_url", "last_success", "last_failure")
-    list_display_links = ("name",)
-    list_filter = ("active",)
-    search_fields = ("name",)
-    ordering = ("name",)
     save_on_top = False
     change_form_template = "admin/auditwebhooks/webhook/change_form.html"
     fieldsets = (
@@ -73,24 +67,9 @@ class WebhookAdmin(ModelAdmin):
         css = {"all": ("auditwebhooks/admin.css",)}
         js = ("auditwebhooks/test.js",)
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Webhook]:
-        return super().get_queryset(request).select_related("health")
-
-    @admin.display(description=gettext_lazy("Status"), ordering="active")
-    def status(self, webhook: Webhook) -> SafeString:
-        return status_dot(webhook)
-
     @admin.display(description=gettext_lazy("URL"))
     def shown_url(self, webhook: Webhook) -> str:
         return webhook.masked_url
-
-    @admin.display(description=gettext_lazy("Last success"), ordering="health__last_success_at")
-    def last_success(self, webhook: Webhook) -> Any:
-        return webhook.last_success_at
-
-    @admin.display(description=gettext_lazy("Last failure"), ordering="health__last_failure_at")
-    def last_failure(self, webhook: Webhook) -> Any:
-        return webhook.last_failure_at
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         """A viewer without the right to change sees no full URL and no secrets."""

@@ -17,6 +17,7 @@ from auditwebhooks.conf import conf
 from auditwebhooks.encryption import ProtectedText, Secret, rotate
 from auditwebhooks.enums import Method, PauseReason, WebhookType
 from auditwebhooks.exceptions import EncryptionError, InvalidURLError
+from auditwebhooks.masking import MASK
 from auditwebhooks.models.fields import (
     ActivePeriodsField,
     HeadersField,
@@ -233,6 +234,11 @@ class Webhook(models.Model):
         return mask_url(self.url)
 
     @property
+    def host(self) -> str:
+        """Name and port, for lists: nothing of the URL that could be a secret."""
+        return self.masked_url.removesuffix(f"/{MASK}").rpartition("//")[2]
+
+    @property
     def timeout(self) -> float:
         """Seconds for one call."""
         return min(float(self.timeout_in_sec or conf.default_timeout), conf.max_timeout)
@@ -301,6 +307,11 @@ class Webhook(models.Model):
     def paused_until(self) -> datetime | None:
         """Until when nothing is sent; None when it may send now."""
         return self._health.paused_until if self._health.is_pausing(self) else None
+
+    @property
+    def pause_reason(self) -> str:
+        """Why nothing is sent until then, in words; empty when it may send now."""
+        return str(self._health.get_pause_reason_display()) if self.paused_until else ""
 
     @property
     def disabled_reason(self) -> str:
