@@ -13,6 +13,9 @@ from django.utils.translation import gettext_lazy
 SENT_AGAIN = gettext_lazy("Sent again.")
 REPLAY_STARTED = gettext_lazy("Started.")
 REPLAY_CANCELLED = gettext_lazy("Cancelled.")
+SWITCHED_ON = gettext_lazy("Switched on.")
+SWITCHED_OFF = gettext_lazy("Switched off.")
+TESTED = gettext_lazy("Tested: %s")
 
 # django.contrib.admin.models.CHANGE: that module cannot be imported without its app.
 _CHANGE = 2

@@ -8,11 +8,14 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.utils import timezone
 
-from auditwebhooks.models import Webhook, WebhookHealth
+from auditwebhooks.models import Event, Invocation, Webhook, WebhookHealth
+from auditwebhooks.receiver import Answer
+from tests.conftest import Inbox
 from tests.factories import make_invocation, make_webhook
 
 pytestmark = pytest.mark.django_db
@@ -158,3 +161,97 @@ def test_the_list_is_sorted_by_what_can_be(client: Client, operator: User, order
         WebhookHealth.objects.create(webhook=make_webhook(), last_success_at=timezone.now())
 
     assert client.get(f"{LIST}?o={order}").status_code == 200
+
+
+def act(client: Client, action: str, *webhooks: Webhook) -> list[tuple[str, str]]:
+    """Run an action on the webhooks; level and text of each message."""
+    chosen = [str(one.pk) for one in webhooks]
+    data = {"action": action, "_selected_action": chosen}
+    response = client.post(LIST, data, follow=True)
+    assert response.status_code == 200
+    return [(one.level_tag, str(one)) for one in response.context["messages"]]
+
+
+def notes() -> list[tuple[str, str]]:
+    return list(LogEntry.objects.order_by("pk").values_list("object_repr", "change_message"))
+
+
+def test_webhooks_are_switched_off_and_on(client: Client, operator: User) -> None:
+    on, busy, off = make_webhook(name="A"), make_webhook(name="B"), make_webhook(active=False)
+    make_invocation(busy)
+
+    told = act(client, "switch_off", on, busy, off)
+
+    assert told == [
+        ("success", "2 webhooks are switched off: A, B."),
+        (
+            "warning",
+            "1 delivery that was queued for B waits until it is on again. Open the webhook to "
+            "discard what waits.",
+        ),
+    ]
+    assert not Webhook.objects.filter(active=True).exists()
+    assert notes() == [("A", "Switched off."), ("B", "Switched off.")]
+
+    assert act(client, "switch_on", on) == [("success", "1 webhook is switched on: A.")]
+    assert Webhook.objects.get(active=True) == on
+    assert notes()[2:] == [("A", "Switched on.")]
+    changes = Event.objects.filter(event_type="auditwebhooks.webhook.updated")
+    assert [event.actor_id for event in changes] == ["op@example.com"] * 3
+
+
+def test_nothing_to_switch_is_said(client: Client, operator: User) -> None:
+    told = act(client, "switch_on", make_webhook())
+
+    assert told == [("info", "Nothing was changed: they are switched on already.")]
+    assert notes() == []
+
+
+def test_each_test_is_told_and_noted(client: Client, operator: User, inbox: Inbox) -> None:
+    inbox.answers = [Answer(), Answer(status=403)]
+    good, bad = make_webhook(name="A", url=inbox.url), make_webhook(name="B", url=inbox.url)
+
+    [first, second] = act(client, "send_tests", good, bad)
+
+    assert first[0] == "success"
+    assert "A: Test successful" in first[1]
+    assert second[0] == "error"
+    assert "B: Test failed" in second[1]
+    assert "403 Forbidden" in second[1]
+    invocation = Invocation.objects.get(webhook=bad)
+    assert f'href="/admin/auditwebhooks/invocation/{invocation.pk}/change/"' in second[1]
+    assert notes() == [("A", "Tested: Test successful"), ("B", "Tested: Test failed")]
+
+
+def test_tests_that_would_take_too_long_are_not_begun(
+    client: Client, operator: User, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("auditwebhooks.admin.actions.TEST_SECONDS", 0)
+    told = act(client, "send_tests", make_webhook(url=inbox.url))
+
+    text = "1 webhook was not tested: it took too long. Select fewer."
+    assert told == [("warning", text)]
+    assert inbox.deliveries == []
+
+
+@pytest.mark.parametrize(
+    ("permissions", "actions"),
+    [
+        (["view_webhook"], set()),
+        (["view_webhook", "change_webhook"], {"switch_on", "switch_off"}),
+        (["view_webhook", "test_webhook"], {"send_tests"}),
+    ],
+)
+def test_each_action_needs_its_permission(
+    client: Client, permissions: list[str], actions: set[str]
+) -> None:
+    user = User.objects.create_user("staff", is_staff=True)
+    user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
+    client.force_login(user)
+    webhook = make_webhook(active=False)
+    page = client.get(LIST).content.decode()
+
+    assert set(re.findall(r'<option value="(\w+)">', page)) == actions
+    if "switch_on" not in actions:
+        act(client, "switch_on", webhook)
+        assert not Webhook.objects.get().active

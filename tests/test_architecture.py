@@ -67,6 +67,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "delivery.chain",
         "delivery.stats",
         "delivery.claim",
+        "delivery.switching",
     ),
     ("recording", "delivery.send", "delivery.fanout", "delivery.lane", "erasure"),
     ("subject", "delivery.again", "delivery.selection", "redaction"),
@@ -103,7 +104,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "api.etags",
     ),
     ("admin.forms", "admin.columns", "admin.resending", "api.views", "api.vocabulary"),
-    ("admin.events", "admin.invocations", "admin.replays"),
+    ("admin.actions", "admin.events", "admin.invocations", "admin.replays"),
     ("admin.webhooks", "api.urls"),
     (
         "admin",

@@ -1,4 +1,4 @@
-"""The Webhooks page: the form, and Test. The list is in ``columns``."""
+"""The Webhooks page: the form, and Test. The list is in ``columns`` and ``actions``."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_POST
 
+from auditwebhooks.admin.actions import WebhookActions
 from auditwebhooks.admin.columns import WebhookColumns
 from auditwebhooks.admin.display import phases, pretty
 from auditwebhooks.admin.forms import ModelForm, WebhookForm
@@ -28,7 +29,7 @@ _hide_typed_values = method_decorator(sensitive_post_parameters())
 
 
 @admin.register(Webhook)
-class WebhookAdmin(WebhookColumns):
+class WebhookAdmin(WebhookActions, WebhookColumns):
     form = WebhookForm
     save_on_top = False
     change_form_template = "admin/auditwebhooks/webhook/change_form.html"
@@ -147,7 +148,7 @@ class WebhookAdmin(WebhookColumns):
             if webhook is None
             else self.has_change_permission(request, webhook)
         )
-        return may_edit and request.user.has_perm("auditwebhooks.test_webhook")
+        return may_edit and self.has_test_permission(request)
 
     def _url(self, name: str, webhook: Webhook | None = None) -> str:
         arguments = [webhook.pk] if webhook else []

@@ -145,6 +145,13 @@ class Webhook(models.Model):
         self._was_active = False
         self.save(update_fields=["active"])
 
+    def switch_off_for_good(self) -> None:
+        """A person agrees with the system: it collects no more, and a Test leaves it off."""
+        self.active = False
+        self._was_active = True
+        self.save(update_fields=["active"])
+        self._forget_why_disabled()
+
     def _keep_old_signing_secret(self, now: datetime) -> None:
         old, new = self._old_signing_secret, self.signing_secret
         if not (isinstance(new, ProtectedText) and new.typed and old):
