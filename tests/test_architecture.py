@@ -75,7 +75,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("bulk", "members"),
     ("upserts",),
     ("audited",),
-    ("delivery.reschedule",),
+    ("delivery.reschedule", "delivery.discard"),
     ("delivery.breaker",),
     ("delivery.health",),
     ("delivery.store", "delivery.trial"),
@@ -104,7 +104,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "api.etags",
     ),
     ("admin.forms", "admin.columns", "admin.resending", "api.views", "api.vocabulary"),
-    ("admin.actions", "admin.events", "admin.invocations", "admin.replays"),
+    ("admin.actions", "admin.events", "admin.invocations", "admin.replays", "admin.waiting"),
     ("admin.webhooks", "api.urls"),
     (
         "admin",

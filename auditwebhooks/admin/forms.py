@@ -60,6 +60,13 @@ class EventTypesFormField(forms.CharField):
         return self.clean(data) != (initial or [])
 
 
+class OrderField(forms.BooleanField):
+    """Asks for something to be done; that it was done is noted by itself."""
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        return False
+
+
 def _lines(text: str) -> list[str]:
     return [line for line in text.splitlines() if line.strip()]
 
@@ -103,6 +110,16 @@ class WebhookForm(ModelForm):
         help_text=gettext_lazy(
             "whsec_ and base64. When set, every request is signed as Standard Webhooks; after a "
             "change the old secret signs along for 24 hours."
+        ),
+    )
+
+    # What is done beside the saving: no value of the webhook.
+    discard_waiting = OrderField(
+        label=gettext_lazy("Discard what waits"),
+        required=False,
+        help_text=gettext_lazy(
+            "With the webhook switched off, saving ends what waits for it. What a worker is "
+            "sending at that moment is still sent. A replay can send the events later."
         ),
     )
 
@@ -155,6 +172,13 @@ class WebhookForm(ModelForm):
                 attrs={"rows": 20, "class": "vLargeTextField auditwebhooks-code"}
             ),
         }
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        if cleaned.get("discard_waiting") and cleaned.get("active"):
+            text = _("Switch the webhook off (Status) to discard what waits for it.")
+            self.add_error("discard_waiting", text)
+        return cleaned
 
     def clean_signing_secret(self) -> str:
         """An empty box keeps what is stored; where nothing is stored there is nothing to keep."""

@@ -20,6 +20,7 @@ from auditwebhooks.admin.actions import WebhookActions
 from auditwebhooks.admin.columns import WebhookColumns
 from auditwebhooks.admin.display import phases, pretty
 from auditwebhooks.admin.forms import ModelForm, WebhookForm
+from auditwebhooks.admin.waiting import WaitingAdmin, waiting_fieldset
 from auditwebhooks.delivery.trial import send_test, verdict
 from auditwebhooks.enums import Outcome
 from auditwebhooks.models import Invocation, Webhook
@@ -29,7 +30,7 @@ _hide_typed_values = method_decorator(sensitive_post_parameters())
 
 
 @admin.register(Webhook)
-class WebhookAdmin(WebhookActions, WebhookColumns):
+class WebhookAdmin(WaitingAdmin, WebhookActions, WebhookColumns):
     form = WebhookForm
     save_on_top = False
     change_form_template = "admin/auditwebhooks/webhook/change_form.html"
@@ -74,8 +75,10 @@ class WebhookAdmin(WebhookActions, WebhookColumns):
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         """A viewer without the right to change sees no full URL and no secrets."""
-        if obj is None or self.has_change_permission(request, obj):
-            return super().get_fieldsets(request, obj)
+        if obj is None:
+            return self.fieldsets
+        if self.has_change_permission(request, obj):
+            return (*self.fieldsets, *waiting_fieldset(obj))
         shown = [
             name
             for _title, options in self.fieldsets
