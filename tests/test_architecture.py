@@ -71,7 +71,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ),
     ("recording", "delivery.send", "delivery.fanout", "delivery.lane", "erasure"),
     ("subject", "delivery.again", "delivery.selection", "redaction"),
-    ("capture", "names", "delivery.replay"),
+    ("capture", "names", "object_fields", "delivery.replay"),
     ("bulk", "members"),
     ("upserts",),
     ("audited",),

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from django import forms
+from django.utils.functional import lazy
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from auditwebhooks.admin.widgets import BodyTemplateInput, HeaderRows, SecretInput, ValidatorRows
+from auditwebhooks.admin.widgets import (
+    BodyTemplateInput,
+    EventTypesInput,
+    HeaderRows,
+    SecretInput,
+    ValidatorRows,
+)
+from auditwebhooks.conf import conf
 from auditwebhooks.masking import MASK
 from auditwebhooks.models import Webhook
 
@@ -45,10 +53,28 @@ class ValidatorsFormField(forms.Field):
         return self.clean(data) != (initial or [])
 
 
+class BodyTemplateFormField(forms.CharField):
+    """Text as it was typed, so that the lines of an error are those that are seen; browsers end
+    them with CR LF, whatever they were shown."""
+
+    widget = BodyTemplateInput(
+        attrs={"rows": 20, "class": "vLargeTextField auditwebhooks-code", "spellcheck": "false"}
+    )
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(strip=False, **options)
+
+    def to_python(self, value: Any) -> str:
+        return (super().to_python(value) or "").replace("\r\n", "\n")
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        return self.to_python(initial) != self.to_python(data)
+
+
 class EventTypesFormField(forms.CharField):
     """One pattern on each line."""
 
-    widget = forms.Textarea(attrs={"rows": 3})
+    widget = EventTypesInput(attrs={"rows": 3})
 
     def prepare_value(self, value: Any) -> Any:
         return "\n".join(value) if isinstance(value, list) else value
@@ -71,6 +97,14 @@ def _lines(text: str) -> list[str]:
     return [line for line in text.splitlines() if line.strip()]
 
 
+def _bounded(text: Any, bounds: Callable[[], dict[str, Any]]) -> str:
+    return str(text) % bounds()
+
+
+# The settings are asked when the text is shown.
+bounded = lazy(_bounded, str)
+
+
 if TYPE_CHECKING:
     ModelForm = forms.ModelForm[Webhook]
 else:
@@ -78,6 +112,11 @@ else:
 
 
 class WebhookForm(ModelForm):
+    body_template = BodyTemplateFormField(
+        label=gettext_lazy("Body Template"),
+        required=False,
+        help_text=gettext_lazy("A JSON body with {{placeholders}} in quotes. Empty: no body."),
+    )
     headers = HeadersFormField(
         label=gettext_lazy("Headers"),
         required=False,
@@ -147,30 +186,37 @@ class WebhookForm(ModelForm):
             "type": gettext_lazy("Type"),
             "method": gettext_lazy("Method"),
             "url": gettext_lazy("URL"),
-            "body_template": gettext_lazy("Body Template"),
             "timeout_in_sec": gettext_lazy("Timeout in seconds"),
         }
         help_texts: Mapping[str, Any] = {
             "name": gettext_lazy(
                 "A unique, alphanumeric, user-friendly name for identifying this webhook."
             ),
+            "active": gettext_lazy("Only an active webhook is sent events."),
             "method": gettext_lazy("The REST method."),
             "url": gettext_lazy(
                 "The URL of the target system that will receive the webhook. It uses the HTTPS "
                 "protocol and does not specify any custom ports."
             ),
-            "body_template": gettext_lazy(
-                "A JSON body with {{placeholders}} in quotes. Empty: no body."
+            "timeout_in_sec": bounded(
+                gettext_lazy(
+                    "The duration in seconds to wait before marking the request as failed: 1 to "
+                    "%(most)s. Empty: %(default)s."
+                ),
+                lambda: {"most": conf.max_timeout, "default": conf.default_timeout},
             ),
-            "timeout_in_sec": gettext_lazy(
-                "The duration to wait before marking the request as failed."
+            "max_attempts": bounded(
+                gettext_lazy("How often a delivery is tried: 1 to %(most)s. Empty: %(most)s."),
+                lambda: {"most": len(conf.retry_delays) + 1},
             ),
+            "retry_on_validation": gettext_lazy(
+                "Else a delivery that was answered and did not pass the response validators is "
+                "not tried again: the target system has already acted."
+            ),
+            "max_per_minute": gettext_lazy("Empty: as many as there are."),
         }
         widgets: Mapping[str, Any] = {
             "url": forms.TextInput(attrs={"class": "vLargeTextField"}),
-            "body_template": BodyTemplateInput(
-                attrs={"rows": 20, "class": "vLargeTextField auditwebhooks-code"}
-            ),
         }
 
     def clean(self) -> dict[str, Any]:
