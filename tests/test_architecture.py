@@ -104,7 +104,14 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "api.etags",
     ),
     ("admin.forms", "admin.columns", "admin.resending", "api.views", "api.vocabulary"),
-    ("admin.actions", "admin.events", "admin.invocations", "admin.replays", "admin.waiting"),
+    (
+        "admin.actions",
+        "admin.deleting",
+        "admin.events",
+        "admin.invocations",
+        "admin.replays",
+        "admin.waiting",
+    ),
     ("admin.webhooks", "api.urls"),
     (
         "admin",

@@ -18,6 +18,7 @@ from django.views.decorators.http import require_POST
 
 from auditwebhooks.admin.actions import WebhookActions
 from auditwebhooks.admin.columns import WebhookColumns
+from auditwebhooks.admin.deleting import DeletingAdmin
 from auditwebhooks.admin.display import phases, pretty
 from auditwebhooks.admin.forms import ModelForm, WebhookForm
 from auditwebhooks.admin.waiting import WaitingAdmin, waiting_fieldset
@@ -30,7 +31,7 @@ _hide_typed_values = method_decorator(sensitive_post_parameters())
 
 
 @admin.register(Webhook)
-class WebhookAdmin(WaitingAdmin, WebhookActions, WebhookColumns):
+class WebhookAdmin(WaitingAdmin, DeletingAdmin, WebhookActions, WebhookColumns):
     form = WebhookForm
     save_on_top = False
     change_form_template = "admin/auditwebhooks/webhook/change_form.html"

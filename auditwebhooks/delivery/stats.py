@@ -82,6 +82,13 @@ def glances(webhook_ids: Collection[uuid.UUID], now: datetime) -> dict[uuid.UUID
     }
 
 
+def kept_and_waiting(webhook_ids: Collection[uuid.UUID]) -> tuple[int, int]:
+    """How many attempts of these webhooks stay when the webhooks are deleted, and how many of
+    them wait."""
+    theirs = Invocation.objects.filter(webhook__in=webhook_ids)
+    return theirs.count(), theirs.filter(status=Status.PENDING).count()
+
+
 def percentile(ordered: Sequence[int], percent: int) -> int | None:
     """By nearest rank: a value that was measured."""
     if not ordered:
