@@ -105,13 +105,14 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ),
     ("admin.forms", "admin.columns", "admin.resending", "api.views", "api.vocabulary"),
     (
-        "admin.actions",
         "admin.deleting",
         "admin.events",
         "admin.invocations",
         "admin.replays",
+        "admin.trial",
         "admin.waiting",
     ),
+    ("admin.actions",),
     ("admin.webhooks", "api.urls"),
     (
         "admin",

@@ -15,7 +15,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from auditwebhooks import journal
-from auditwebhooks.admin.display import ModelAdmin, link
+from auditwebhooks.admin.display import link
+from auditwebhooks.admin.trial import TrialAdmin
 from auditwebhooks.delivery.stats import glances
 from auditwebhooks.delivery.switching import switch
 from auditwebhooks.delivery.trial import send_test, verdict
@@ -26,11 +27,8 @@ from auditwebhooks.models import Invocation, Webhook
 TEST_SECONDS = 20
 
 
-class WebhookActions(ModelAdmin):
+class WebhookActions(TrialAdmin):
     actions = ("switch_on", "switch_off", "send_tests")
-
-    def has_test_permission(self, request: HttpRequest) -> bool:
-        return bool(request.user.has_perm("auditwebhooks.test_webhook"))
 
     @admin.action(permissions=["change"], description=gettext_lazy("Switch on"))
     def switch_on(self, request: HttpRequest, queryset: QuerySet[Webhook]) -> None:
