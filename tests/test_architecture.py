@@ -59,6 +59,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     (
         "rotation",
         "cause",
+        "edits",
         "retention",
         "delivery.message",
         "delivery.judge",

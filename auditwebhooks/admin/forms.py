@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.utils.functional import lazy
+from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from auditwebhooks.admin.display import moment
 from auditwebhooks.admin.widgets import (
     BodyTemplateInput,
     EventTypesInput,
@@ -18,6 +20,7 @@ from auditwebhooks.admin.widgets import (
     ValidatorRows,
 )
 from auditwebhooks.conf import conf
+from auditwebhooks.edits import edit_since
 from auditwebhooks.masking import MASK
 from auditwebhooks.models import Webhook
 
@@ -86,6 +89,13 @@ class EventTypesFormField(forms.CharField):
         return self.clean(data) != (initial or [])
 
 
+class VersionField(forms.CharField):
+    """No value of the webhook."""
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        return False
+
+
 class OrderField(forms.BooleanField):
     """Asks for something to be done; that it was done is noted by itself."""
 
@@ -152,6 +162,8 @@ class WebhookForm(ModelForm):
         ),
     )
 
+    # Of the configuration that the page was made of.
+    version = VersionField(required=False, widget=forms.HiddenInput)
     # What is done beside the saving: no value of the webhook.
     discard_waiting = OrderField(
         label=gettext_lazy("Discard what waits"),
@@ -219,12 +231,37 @@ class WebhookForm(ModelForm):
             "url": forms.TextInput(attrs={"class": "vLargeTextField"}),
         }
 
+    # Off where the values are not saved.
+    asks_for_edits = True
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if not self.instance._state.adding:
+            self.initial["version"] = self.instance.version
+
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        if self.asks_for_edits and cleaned.get("version"):
+            self._refuse_to_overwrite(cleaned["version"])
         if cleaned.get("discard_waiting") and cleaned.get("active"):
             text = _("Switch the webhook off (Status) to discard what waits for it.")
             self.add_error("discard_waiting", text)
         return cleaned
+
+    def _refuse_to_overwrite(self, version: str) -> None:
+        edit = edit_since(self.instance.pk, version)
+        if edit is not None:
+            # The empty address is that of this page.
+            text = format_html(
+                _(
+                    "{who} changed this webhook at {moment}, after you had opened it. Nothing was "
+                    'saved. <a href="" target="_blank">See the present values</a> and make your '
+                    "change there; what you typed is still here."
+                ),
+                who=edit.who or _("Somebody"),
+                moment=moment(edit.at),
+            )
+            self.add_error(None, text)
 
     def clean_signing_secret(self) -> str:
         """An empty box keeps what is stored; where nothing is stored there is nothing to keep."""

@@ -57,19 +57,25 @@ class TrialAdmin(ModelAdmin):
         webhook = self._webhook(request, object_id)
         if not self._may_test(request, webhook):
             raise PermissionDenied
-        form = self.get_form(request, webhook, change=webhook is not None)(
+        # Asked for now: the form writes its values into the webhook.
+        was_off = webhook is not None and bool(webhook.disabled_reason)
+        form: Any = self.get_form(request, webhook, change=webhook is not None)(
             request.POST, instance=webhook
         )
+        # Nothing is saved.
+        form.asks_for_edits = False
         invocation = send_test(form.instance) if form.is_valid() else None
+        revived = was_off and _is_on(webhook)
         if "application/json" in request.headers.get("Accept", ""):
             return JsonResponse(
                 {
                     "result": verdict(invocation) if invocation else "",
-                    "html": self._panel(request, invocation),
+                    "html": self._panel(request, invocation, revived),
                     "errors": _labelled(form),
                 }
             )
-        return self._form_again(request, form, object_id, webhook, invocation)
+        panel = self._panel(request, invocation, revived)
+        return self._form_again(request, form, object_id, webhook, panel)
 
     def _webhook(self, request: HttpRequest, object_id: str | None) -> Webhook | None:
         if object_id is None:
@@ -92,12 +98,12 @@ class TrialAdmin(ModelAdmin):
         arguments = [webhook.pk] if webhook else []
         return reverse(f"{self.admin_site.name}:{name}", args=arguments)
 
-    def _panel(self, request: HttpRequest, invocation: Invocation | None) -> str:
+    def _panel(self, request: HttpRequest, invocation: Invocation | None, revived: bool) -> str:
         if invocation is None:
             return ""
         return render_to_string(
             "admin/auditwebhooks/webhook/invocation_panel.html",
-            panel_context(invocation),
+            {**panel_context(invocation), "revived": revived},
             request,
         )
 
@@ -107,7 +113,7 @@ class TrialAdmin(ModelAdmin):
         form: ModelForm,
         object_id: str | None,
         webhook: Webhook | None,
-        invocation: Invocation | None,
+        panel: str,
     ) -> HttpResponse:
         """The page of the form, as Django's admin shows it after an error."""
         shown: Any = self.get_fieldsets(request, webhook)
@@ -131,7 +137,7 @@ class TrialAdmin(ModelAdmin):
             "inline_admin_formsets": [],
             "errors": helpers.AdminErrorList(form, []),
             "preserved_filters": "",
-            "test_panel": self._panel(request, invocation),
+            "test_panel": panel,
         }
         context["title"] = str(context["title"]) % self.opts.verbose_name
         return self.render_change_form(
@@ -146,6 +152,13 @@ class TrialAdmin(ModelAdmin):
 
 _TEST = "auditwebhooks_webhook_test"
 _TEST_NEW = "auditwebhooks_webhook_test_new"
+
+
+def _is_on(webhook: Webhook | None) -> bool:
+    """As the database has it."""
+    if webhook is None:
+        return False
+    return Webhook.objects.primary().filter(pk=webhook.pk, active=True).exists()
 
 
 def _labelled(form: ModelForm) -> dict[str, list[str]]:

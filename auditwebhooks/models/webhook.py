@@ -237,6 +237,11 @@ class Webhook(models.Model):
             return ""
 
     @property
+    def version(self) -> str:
+        """Of the configuration: another one after each change, the same after deliveries."""
+        return f"{self.updated_at.timestamp():.6f}".replace(".", "")
+
+    @property
     def masked_url(self) -> str:
         return mask_url(self.url)
 
