@@ -16,6 +16,7 @@ REPLAY_CANCELLED = gettext_lazy("Cancelled.")
 SWITCHED_ON = gettext_lazy("Switched on.")
 SWITCHED_OFF = gettext_lazy("Switched off.")
 DISCARDED = gettext_lazy("Discarded what waited: %d")
+SECRET_ROTATED = gettext_lazy("New signing secret.")
 TESTED = gettext_lazy("Tested: %s")
 
 # django.contrib.admin.models.CHANGE: that module cannot be imported without its app.

@@ -110,6 +110,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "admin.events",
         "admin.invocations",
         "admin.replays",
+        "admin.rotating",
         "admin.trial",
         "admin.waiting",
     ),
