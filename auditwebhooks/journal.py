@@ -13,6 +13,11 @@ from django.utils.translation import gettext_lazy
 SENT_AGAIN = gettext_lazy("Sent again.")
 REPLAY_STARTED = gettext_lazy("Started.")
 REPLAY_CANCELLED = gettext_lazy("Cancelled.")
+SWITCHED_ON = gettext_lazy("Switched on.")
+SWITCHED_OFF = gettext_lazy("Switched off.")
+DISCARDED = gettext_lazy("Discarded what waited: %d")
+SECRET_ROTATED = gettext_lazy("New signing secret.")
+TESTED = gettext_lazy("Tested: %s")
 
 # django.contrib.admin.models.CHANGE: that module cannot be imported without its app.
 _CHANGE = 2

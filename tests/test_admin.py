@@ -298,9 +298,12 @@ def test_a_viewer_sees_no_url_and_no_secrets(client: Client) -> None:
         url="https://hooks.example.com/canary", headers={"X-Canary": "c"}, signing_secret=SECRET
     )
     may(client, "view_webhook")
-    for url in (LIST, change_url(webhook)):
+    for url, shown in (
+        (LIST, "hooks.example.com"),
+        (change_url(webhook), "https://hooks.example.com/***"),
+    ):
         page = client.get(url).content.decode()
-        assert "https://hooks.example.com/***" in page
+        assert shown in page
         assert "canary" not in page
 
 

@@ -156,3 +156,27 @@ def test_who_may_read_them(client: Any, expected: set[int]) -> None:
     url = f"/api/audit/webhooks/{make_webhook().pk}/stats/"
 
     assert client().get(url).status_code in expected
+
+
+def test_a_glance_tells_the_same_of_many_at_once(django_assert_num_queries: Any) -> None:
+    busy, idle, other = (make_webhook() for _ in range(3))
+    for status in ("succeeded", "succeeded", "failed", "sending"):
+        attempt(busy, status=status, outcome="")
+    make_invocation(busy)
+    attempt(other, trigger="test", event=None)
+    now = timezone.now()
+
+    with django_assert_num_queries(2):
+        found = stats.glances([busy.pk, idle.pk, other.pk], now)
+
+    for webhook in (busy, idle, other):
+        told = stats_of(webhook.pk, now)
+        assert found[webhook.pk] == stats.Glance(
+            success_rate=told.success_rate, backlog=told.backlog
+        )
+    assert found[busy.pk].backlog == 2
+
+
+def test_of_no_webhook_nothing_is_asked(django_assert_num_queries: Any) -> None:
+    with django_assert_num_queries(0):
+        assert stats.glances([], timezone.now()) == {}

@@ -48,11 +48,12 @@ class ReadOnlyAdmin(ModelAdmin):
         return False
 
 
-def dot(kind: str, word: str) -> SafeString:
-    """A coloured dot, and the word for those who do not see colours."""
+def dot(kind: str, word: str, title: str = "") -> SafeString:
+    """A coloured dot, and the word for those who do not see colours; ``title``: why it is so."""
     return format_html(
-        '<span class="auditwebhooks-status"><span class="auditwebhooks-dot auditwebhooks-dot-{}" '
-        'aria-hidden="true"></span> {}</span>',
+        '<span class="auditwebhooks-status"{}><span class="auditwebhooks-dot '
+        'auditwebhooks-dot-{}" aria-hidden="true"></span> {}</span>',
+        format_html(' title="{}"', title) if title else "",
         kind,
         word,
     )
@@ -68,11 +69,22 @@ def moment(value: datetime | None) -> str:
 
 def status_dot(webhook: Webhook) -> SafeString:
     """Green: active; white: inactive; amber: paused."""
+    if webhook.disabled_reason:
+        by = format_html('<strong class="auditwebhooks-alarm">{}</strong>', _("by the system"))
+        return dot("white", format_html("{} {}", _("Inactive"), by), webhook.disabled_reason)
     if not webhook.active:
         return dot("white", _("Inactive"))
     if webhook.paused_until is not None:
-        return dot("amber", _("Paused"))
+        return dot("amber", _("Paused"), pause_text(webhook))
     return dot("green", _("Active"))
+
+
+def pause_text(webhook: Webhook) -> str:
+    """Until when, and why; empty where it is not paused."""
+    if webhook.paused_until is None:
+        return ""
+    told = {"moment": moment(webhook.paused_until), "reason": webhook.pause_reason}
+    return _("Until %(moment)s: %(reason)s") % told
 
 
 def pretty(value: Any) -> str:

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from django import forms
+from django.utils.functional import lazy
+from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from auditwebhooks.admin.widgets import BodyTemplateInput, HeaderRows, SecretInput, ValidatorRows
+from auditwebhooks.admin.display import moment
+from auditwebhooks.admin.widgets import (
+    BodyTemplateInput,
+    EventTypesInput,
+    HeaderRows,
+    SecretInput,
+    ValidatorRows,
+)
+from auditwebhooks.conf import conf
+from auditwebhooks.edits import edit_since
 from auditwebhooks.masking import MASK
 from auditwebhooks.models import Webhook
 
@@ -45,10 +56,28 @@ class ValidatorsFormField(forms.Field):
         return self.clean(data) != (initial or [])
 
 
+class BodyTemplateFormField(forms.CharField):
+    """Text as it was typed, so that the lines of an error are those that are seen; browsers end
+    them with CR LF, whatever they were shown."""
+
+    widget = BodyTemplateInput(
+        attrs={"rows": 20, "class": "vLargeTextField auditwebhooks-code", "spellcheck": "false"}
+    )
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(strip=False, **options)
+
+    def to_python(self, value: Any) -> str:
+        return (super().to_python(value) or "").replace("\r\n", "\n")
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        return self.to_python(initial) != self.to_python(data)
+
+
 class EventTypesFormField(forms.CharField):
     """One pattern on each line."""
 
-    widget = forms.Textarea(attrs={"rows": 3})
+    widget = EventTypesInput(attrs={"rows": 3})
 
     def prepare_value(self, value: Any) -> Any:
         return "\n".join(value) if isinstance(value, list) else value
@@ -60,8 +89,30 @@ class EventTypesFormField(forms.CharField):
         return self.clean(data) != (initial or [])
 
 
+class VersionField(forms.CharField):
+    """No value of the webhook."""
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        return False
+
+
+class OrderField(forms.BooleanField):
+    """Asks for something to be done; that it was done is noted by itself."""
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        return False
+
+
 def _lines(text: str) -> list[str]:
     return [line for line in text.splitlines() if line.strip()]
+
+
+def _bounded(text: Any, bounds: Callable[[], dict[str, Any]]) -> str:
+    return str(text) % bounds()
+
+
+# The settings are asked when the text is shown.
+bounded = lazy(_bounded, str)
 
 
 if TYPE_CHECKING:
@@ -71,6 +122,11 @@ else:
 
 
 class WebhookForm(ModelForm):
+    body_template = BodyTemplateFormField(
+        label=gettext_lazy("Body Template"),
+        required=False,
+        help_text=gettext_lazy("A JSON body with {{placeholders}} in quotes. Empty: no body."),
+    )
     headers = HeadersFormField(
         label=gettext_lazy("Headers"),
         required=False,
@@ -106,6 +162,18 @@ class WebhookForm(ModelForm):
         ),
     )
 
+    # Of the configuration that the page was made of.
+    version = VersionField(required=False, widget=forms.HiddenInput)
+    # What is done beside the saving: no value of the webhook.
+    discard_waiting = OrderField(
+        label=gettext_lazy("Discard what waits"),
+        required=False,
+        help_text=gettext_lazy(
+            "With the webhook switched off, saving ends what waits for it. What a worker is "
+            "sending at that moment is still sent. A replay can send the events later."
+        ),
+    )
+
     class Meta:
         model = Webhook
         fields = (
@@ -130,31 +198,70 @@ class WebhookForm(ModelForm):
             "type": gettext_lazy("Type"),
             "method": gettext_lazy("Method"),
             "url": gettext_lazy("URL"),
-            "body_template": gettext_lazy("Body Template"),
             "timeout_in_sec": gettext_lazy("Timeout in seconds"),
         }
         help_texts: Mapping[str, Any] = {
             "name": gettext_lazy(
                 "A unique, alphanumeric, user-friendly name for identifying this webhook."
             ),
+            "active": gettext_lazy("Only an active webhook is sent events."),
             "method": gettext_lazy("The REST method."),
             "url": gettext_lazy(
                 "The URL of the target system that will receive the webhook. It uses the HTTPS "
                 "protocol and does not specify any custom ports."
             ),
-            "body_template": gettext_lazy(
-                "A JSON body with {{placeholders}} in quotes. Empty: no body."
+            "timeout_in_sec": bounded(
+                gettext_lazy(
+                    "The duration in seconds to wait before marking the request as failed: 1 to "
+                    "%(most)s. Empty: %(default)s."
+                ),
+                lambda: {"most": conf.max_timeout, "default": conf.default_timeout},
             ),
-            "timeout_in_sec": gettext_lazy(
-                "The duration to wait before marking the request as failed."
+            "max_attempts": bounded(
+                gettext_lazy("How often a delivery is tried: 1 to %(most)s. Empty: %(most)s."),
+                lambda: {"most": len(conf.retry_delays) + 1},
             ),
+            "retry_on_validation": gettext_lazy(
+                "Else a delivery that was answered and did not pass the response validators is "
+                "not tried again: the target system has already acted."
+            ),
+            "max_per_minute": gettext_lazy("Empty: as many as there are."),
         }
         widgets: Mapping[str, Any] = {
             "url": forms.TextInput(attrs={"class": "vLargeTextField"}),
-            "body_template": BodyTemplateInput(
-                attrs={"rows": 20, "class": "vLargeTextField auditwebhooks-code"}
-            ),
         }
+
+    # Off where the values are not saved.
+    asks_for_edits = True
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if not self.instance._state.adding:
+            self.initial["version"] = self.instance.version
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        if self.asks_for_edits and cleaned.get("version"):
+            self._refuse_to_overwrite(cleaned["version"])
+        if cleaned.get("discard_waiting") and cleaned.get("active"):
+            text = _("Switch the webhook off (Status) to discard what waits for it.")
+            self.add_error("discard_waiting", text)
+        return cleaned
+
+    def _refuse_to_overwrite(self, version: str) -> None:
+        edit = edit_since(self.instance.pk, version)
+        if edit is not None:
+            # The empty address is that of this page.
+            text = format_html(
+                _(
+                    "{who} changed this webhook at {moment}, after you had opened it. Nothing was "
+                    'saved. <a href="" target="_blank">See the present values</a> and make your '
+                    "change there; what you typed is still here."
+                ),
+                who=edit.who or _("Somebody"),
+                moment=moment(edit.at),
+            )
+            self.add_error(None, text)
 
     def clean_signing_secret(self) -> str:
         """An empty box keeps what is stored; where nothing is stored there is nothing to keep."""

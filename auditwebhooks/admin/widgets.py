@@ -3,15 +3,21 @@ always there, and the script only adds more."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import accumulate
 from typing import Any
 
 from django import forms
 
+from auditwebhooks.event_types import event_types
 from auditwebhooks.masking import MASK
+from auditwebhooks.object_fields import ObjectFields, object_fields
 from auditwebhooks.payload import FIELDS
 
 _EMPTY_ROWS = 1
+
+# A page with more would be slow to load; the API's payload and the log show the rest.
+MOST_FIELDS = 2000
 
 
 class RowsWidget(forms.Widget):
@@ -92,7 +98,30 @@ class BodyTemplateInput(forms.Textarea):
 
     def get_context(self, name: str, value: Any, attrs: dict[str, Any] | None) -> dict[str, Any]:
         context = super().get_context(name, value, attrs)
-        context["payload_fields"] = FIELDS
+        models = list(object_fields())
+        shown = _as_many(models)
+        context |= {
+            "payload_fields": FIELDS,
+            "models": shown,
+            "left_out": len(models) - len(shown),
+        }
+        return context
+
+
+def _as_many(models: Sequence[ObjectFields]) -> list[ObjectFields]:
+    """The first models that have no more than ``MOST_FIELDS`` together."""
+    totals = accumulate(len(model.fields) for model in models)
+    return [model for model, total in zip(models, totals, strict=True) if total <= MOST_FIELDS]
+
+
+class EventTypesInput(forms.Textarea):
+    """Patterns, one on each line, with the types that there are to copy from."""
+
+    template_name = "admin/auditwebhooks/event_types_input.html"
+
+    def get_context(self, name: str, value: Any, attrs: dict[str, Any] | None) -> dict[str, Any]:
+        context = super().get_context(name, value, attrs)
+        context["known_types"] = event_types()
         return context
 
 

@@ -42,11 +42,7 @@ class ChangedMeanwhileError(APIException):
 def etag_of(webhook: Webhook, shown: Any) -> str:
     """``shown``: the representation, which differs with the rights of who reads it."""
     digest = hashlib.sha256(JSONRenderer().render(shown)).hexdigest()
-    return f'"{_version(webhook)}-{digest[:32]}"'
-
-
-def _version(webhook: Webhook) -> str:
-    return f"{webhook.updated_at.timestamp():.6f}".replace(".", "")
+    return f'"{webhook.version}-{digest[:32]}"'
 
 
 class TaggedViewSet(ModelViewSet):
@@ -111,4 +107,4 @@ def _unless_known(request: Request, response: Response) -> Response:
 def _matches(given: str, webhook: Webhook) -> bool:
     """A weak tag never matches (RFC 9110, 13.1.1)."""
     tags = parse_etags(given)
-    return "*" in tags or any(tag.startswith(f'"{_version(webhook)}-') for tag in tags)
+    return "*" in tags or any(tag.startswith(f'"{webhook.version}-') for tag in tags)

@@ -17,6 +17,7 @@ from auditwebhooks.conf import conf
 from auditwebhooks.encryption import ProtectedText, Secret, rotate
 from auditwebhooks.enums import Method, PauseReason, WebhookType
 from auditwebhooks.exceptions import EncryptionError, InvalidURLError
+from auditwebhooks.masking import MASK
 from auditwebhooks.models.fields import (
     ActivePeriodsField,
     HeadersField,
@@ -144,6 +145,13 @@ class Webhook(models.Model):
         self._was_active = False
         self.save(update_fields=["active"])
 
+    def switch_off_for_good(self) -> None:
+        """A person agrees with the system: it collects no more, and a Test leaves it off."""
+        self.active = False
+        self._was_active = True
+        self.save(update_fields=["active"])
+        self._forget_why_disabled()
+
     def _keep_old_signing_secret(self, now: datetime) -> None:
         old, new = self._old_signing_secret, self.signing_secret
         if not (isinstance(new, ProtectedText) and new.typed and old):
@@ -229,8 +237,18 @@ class Webhook(models.Model):
             return ""
 
     @property
+    def version(self) -> str:
+        """Of the configuration: another one after each change, the same after deliveries."""
+        return f"{self.updated_at.timestamp():.6f}".replace(".", "")
+
+    @property
     def masked_url(self) -> str:
         return mask_url(self.url)
+
+    @property
+    def host(self) -> str:
+        """Name and port, for lists: nothing of the URL that could be a secret."""
+        return self.masked_url.removesuffix(f"/{MASK}").rpartition("//")[2]
 
     @property
     def timeout(self) -> float:
@@ -301,6 +319,11 @@ class Webhook(models.Model):
     def paused_until(self) -> datetime | None:
         """Until when nothing is sent; None when it may send now."""
         return self._health.paused_until if self._health.is_pausing(self) else None
+
+    @property
+    def pause_reason(self) -> str:
+        """Why nothing is sent until then, in words; empty when it may send now."""
+        return str(self._health.get_pause_reason_display()) if self.paused_until else ""
 
     @property
     def disabled_reason(self) -> str:

@@ -1,0 +1,110 @@
+"""What is done with the webhooks that are selected in their list."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+
+from auditwebhooks import journal
+from auditwebhooks.admin.display import link
+from auditwebhooks.admin.trial import TrialAdmin
+from auditwebhooks.delivery.stats import glances
+from auditwebhooks.delivery.switching import switch
+from auditwebhooks.delivery.trial import send_test, verdict
+from auditwebhooks.enums import Outcome
+from auditwebhooks.models import Invocation, Webhook
+
+# No test is begun after so long: whoever waits for the page has a proxy that gives up.
+TEST_SECONDS = 20
+
+
+class WebhookActions(TrialAdmin):
+    actions = ("switch_on", "switch_off", "send_tests")
+
+    @admin.action(permissions=["change"], description=gettext_lazy("Switch on"))
+    def switch_on(self, request: HttpRequest, queryset: QuerySet[Webhook]) -> None:
+        switched = switch(queryset.values_list("pk", flat=True), active=True)
+        if not switched:
+            text = _("Nothing was changed: they are switched on already.")
+            self.message_user(request, text, messages.INFO)
+            return
+        journal.note(request.user, switched, journal.SWITCHED_ON)
+        text = ngettext(
+            "%(n)d webhook is switched on: %(names)s.",
+            "%(n)d webhooks are switched on: %(names)s.",
+            len(switched),
+        )
+        self.message_user(request, text % _counted(switched), messages.SUCCESS)
+
+    @admin.action(permissions=["change"], description=gettext_lazy("Switch off"))
+    def switch_off(self, request: HttpRequest, queryset: QuerySet[Webhook]) -> None:
+        switched = switch(queryset.values_list("pk", flat=True), active=False)
+        if not switched:
+            text = _("Nothing was changed: they are switched off already.")
+            self.message_user(request, text, messages.INFO)
+            return
+        journal.note(request.user, switched, journal.SWITCHED_OFF)
+        text = ngettext(
+            "%(n)d webhook is switched off: %(names)s.",
+            "%(n)d webhooks are switched off: %(names)s.",
+            len(switched),
+        )
+        self.message_user(request, text % _counted(switched), messages.SUCCESS)
+        self._tell_backlogs(request, switched)
+
+    def _tell_backlogs(self, request: HttpRequest, switched: Sequence[Webhook]) -> None:
+        found = glances([webhook.pk for webhook in switched], timezone.now())
+        for webhook in switched:
+            backlog = found[webhook.pk].backlog
+            if backlog:
+                text = ngettext(
+                    "%(n)d delivery that was queued for %(name)s waits until it is on again. "
+                    "Open the webhook to discard what waits.",
+                    "%(n)d deliveries that were queued for %(name)s wait until it is on again. "
+                    "Open the webhook to discard what waits.",
+                    backlog,
+                )
+                told = text % {"n": backlog, "name": webhook.name}
+                self.message_user(request, told, messages.WARNING)
+
+    @admin.action(permissions=["test"], description=gettext_lazy("Send test"))
+    def send_tests(self, request: HttpRequest, queryset: QuerySet[Webhook]) -> None:
+        started = time.monotonic()
+        chosen = list(queryset)
+        while chosen and time.monotonic() - started < TEST_SECONDS:
+            webhook = chosen.pop(0)
+            invocation = send_test(webhook)
+            journal.note(request.user, [webhook], journal.TESTED % verdict(invocation))
+            self._tell_test(request, webhook, invocation)
+        if chosen:
+            text = ngettext(
+                "%d webhook was not tested: it took too long. Select fewer.",
+                "%d webhooks were not tested: it took too long. Select fewer.",
+                len(chosen),
+            )
+            self.message_user(request, text % len(chosen), messages.WARNING)
+
+    def _tell_test(self, request: HttpRequest, webhook: Webhook, invocation: Invocation) -> None:
+        good = invocation.outcome == Outcome.SUCCESS
+        may_look = request.user.has_perm("auditwebhooks.view_invocation")
+        text = format_html(
+            "{}: {}. {} {}",
+            webhook.name,
+            verdict(invocation),
+            invocation.message,
+            link(self.admin_site, invocation, _("View Invocation Data")) if may_look else "",
+        )
+        self.message_user(request, text, messages.SUCCESS if good else messages.ERROR)
+
+
+def _counted(switched: Sequence[Webhook]) -> dict[str, Any]:
+    return {"n": len(switched), "names": ", ".join(webhook.name for webhook in switched)}
