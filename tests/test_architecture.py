@@ -95,6 +95,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     # Faces.
     (
         "admin.display",
+        "admin.filters",
         "admin.widgets",
         "api.serializers",
         "api.permissions",
@@ -103,6 +104,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "api.etags",
     ),
     ("admin.forms", "admin.resending", "api.views", "api.vocabulary"),
+    ("admin.logs",),
     ("admin.events", "admin.invocations", "admin.replays"),
     ("admin.webhooks", "api.urls"),
     (

@@ -13,7 +13,14 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from auditwebhooks.admin.display import dot, link, moment, phases, pretty
-from auditwebhooks.admin.resending import ResendingAdmin
+from auditwebhooks.admin.filters import (
+    OutcomeFilter,
+    StatusFilter,
+    TimeFilter,
+    TriggerFilter,
+    WebhookFilter,
+)
+from auditwebhooks.admin.logs import LogAdmin
 from auditwebhooks.delivery.again import send_again
 from auditwebhooks.enums import Status
 from auditwebhooks.models import Invocation
@@ -22,7 +29,7 @@ _COLOURS = {Status.SUCCEEDED: "green", Status.FAILED: "red", Status.SENDING: "am
 
 
 @admin.register(Invocation)
-class InvocationAdmin(ResendingAdmin):
+class InvocationAdmin(LogAdmin):
     actions = ("send_again",)
     list_display = (
         "created_at",
@@ -33,10 +40,7 @@ class InvocationAdmin(ResendingAdmin):
         "attempt",
         "trigger",
     )
-    list_filter = ("status", "outcome", "trigger", "webhook", "created_at")
-    ordering = ("-created_at", "-id")
-    show_full_result_count = False
-    list_per_page = 50
+    list_filter = (TimeFilter, WebhookFilter, StatusFilter, OutcomeFilter, TriggerFilter)
     heavy = ("request_headers", "request_body", "response_headers", "response_body")
     needed = ("webhook_id", "webhook_name", "event_id", "trigger")
     fieldsets = (
@@ -75,9 +79,6 @@ class InvocationAdmin(ResendingAdmin):
             {"fields": ("created", "due", "started", "finished", "duration_ms", "phases")},
         ),
     )
-
-    class Media:
-        css = {"all": ("auditwebhooks/admin.css",)}
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         return [name for _title, options in self.fieldsets for name in options["fields"]]
