@@ -95,7 +95,9 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     # Faces.
     (
         "admin.display",
+        "admin.diff",
         "admin.filters",
+        "admin.links",
         "admin.widgets",
         "api.serializers",
         "api.permissions",
@@ -104,7 +106,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "api.etags",
     ),
     ("admin.forms", "admin.resending", "api.views", "api.vocabulary"),
-    ("admin.logs",),
+    ("admin.logs", "admin.changes", "admin.attempts"),
     ("admin.events", "admin.invocations", "admin.replays"),
     ("admin.webhooks", "api.urls"),
     (

@@ -16,7 +16,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
-from auditwebhooks.enums import Phase
+from auditwebhooks.enums import Phase, Status
 from auditwebhooks.models import Invocation, Webhook
 
 if TYPE_CHECKING:
@@ -73,6 +73,14 @@ def status_dot(webhook: Webhook) -> SafeString:
     if webhook.paused_until is not None:
         return dot("amber", _("Paused"))
     return dot("green", _("Active"))
+
+
+_COLOURS = {Status.SUCCEEDED: "green", Status.FAILED: "red", Status.SENDING: "amber"}
+
+
+def invocation_dot(invocation: Invocation) -> SafeString:
+    colour = _COLOURS.get(Status(invocation.status), "white")
+    return dot(colour, invocation.get_status_display())
 
 
 def pretty(value: Any) -> str:

@@ -6,13 +6,13 @@ from typing import Any
 
 from django.contrib import admin
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from auditwebhooks.admin.display import dot, link, moment, phases, pretty
+from auditwebhooks.admin.display import invocation_dot, link, moment, phases, pretty
 from auditwebhooks.admin.filters import (
     OutcomeFilter,
     StatusFilter,
@@ -22,10 +22,7 @@ from auditwebhooks.admin.filters import (
 )
 from auditwebhooks.admin.logs import LogAdmin
 from auditwebhooks.delivery.again import send_again
-from auditwebhooks.enums import Status
 from auditwebhooks.models import Invocation
-
-_COLOURS = {Status.SUCCEEDED: "green", Status.FAILED: "red", Status.SENDING: "amber"}
 
 
 @admin.register(Invocation)
@@ -84,13 +81,14 @@ class InvocationAdmin(LogAdmin):
         return [name for _title, options in self.fieldsets for name in options["fields"]]
 
     @admin.action(permissions=["resend"], description=gettext_lazy("Send again"))
-    def send_again(self, request: HttpRequest, queryset: QuerySet[Invocation]) -> None:
-        self.resend(request, queryset, send_again)
+    def send_again(
+        self, request: HttpRequest, queryset: QuerySet[Invocation]
+    ) -> HttpResponse | None:
+        return self.resend(request, queryset, send_again)
 
     @admin.display(description=gettext_lazy("Status"), ordering="status")
     def shown_status(self, invocation: Invocation) -> SafeString:
-        colour = _COLOURS.get(Status(invocation.status), "white")
-        return dot(colour, invocation.get_status_display())
+        return invocation_dot(invocation)
 
     @admin.display(description=gettext_lazy("Webhook"))
     def webhook_link(self, invocation: Invocation) -> SafeString:

@@ -10,9 +10,10 @@ from django.contrib.admin.views import main
 from django.core.paginator import Paginator
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from auditwebhooks.admin.resending import ResendingAdmin
+from auditwebhooks.admin.resending import ResendingAdmin, may_resend
 
 if TYPE_CHECKING:
     ChangeList = main.ChangeList
@@ -68,6 +69,8 @@ class LogAdmin(ResendingAdmin):
     sortable_by = ()
     list_per_page = 50
     list_max_show_all = 0
+    # Templates of their own show a row.
+    fields = ()
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
 
@@ -76,6 +79,26 @@ class LogAdmin(ResendingAdmin):
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[LogChangeList]:
         return LogChangeList
+
+    def detail(self, request: HttpRequest, row: Any) -> dict[str, Any]:
+        """What the template of a row's page needs."""
+        return {}
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        row = context["original"]
+        if may_resend(request):
+            context["resend_url"] = self.url_of("changelist")
+        context.update(self.detail(request, row))
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    def url_of(self, name: str, *args: Any) -> str:
+        """Of one of this admin's own pages."""
+        meta = self.opts
+        return reverse(
+            f"{self.admin_site.name}:{meta.app_label}_{meta.model_name}_{name}", args=args
+        )
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
