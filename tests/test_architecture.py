@@ -95,9 +95,11 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     # Faces.
     (
         "admin.display",
+        "admin.curl",
         "admin.diff",
         "admin.filters",
         "admin.links",
+        "admin.tips",
         "admin.widgets",
         "api.serializers",
         "api.permissions",

@@ -36,7 +36,7 @@ class ResendingAdmin(ReadOnlyAdmin):
     def resend(
         self, request: HttpRequest, chosen: QuerySet[Any], send: Callable[[list[Any]], Again]
     ) -> HttpResponse | None:
-        rows = list(chosen.only(*self.needed)[: MOST + 1])
+        rows = list(chosen.select_related(None).only(*self.needed)[: MOST + 1])
         if len(rows) > MOST:
             text = _("Nothing was sent: select at most %d. A replay of the webhook sends more.")
             self.message_user(request, text % MOST, messages.ERROR)
