@@ -70,7 +70,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ),
     ("recording", "delivery.send", "delivery.fanout", "delivery.lane", "erasure"),
     ("subject", "delivery.again", "delivery.selection", "redaction"),
-    ("capture", "names", "delivery.replay"),
+    ("capture", "names", "history", "delivery.replay"),
     ("bulk", "members"),
     ("upserts",),
     ("audited",),
@@ -108,6 +108,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "api.etags",
     ),
     ("admin.forms", "admin.resending", "api.views", "api.vocabulary"),
+    ("admin.history", "templatetags.auditwebhooks_history"),
     ("admin.logs", "admin.changes", "admin.attempts"),
     ("admin.events", "admin.invocations", "admin.replays"),
     ("admin.webhooks", "api.urls"),
@@ -129,7 +130,15 @@ TOP = "auditwebhooks"
 # Imports inside functions: wiring, and the one public name that needs the models.
 LAZY = {"apps": "ready", "": "__getattr__"}
 
-EMPTY = {"transport", "delivery", "receivers", "management", "management.commands", "api"}
+EMPTY = {
+    "transport",
+    "delivery",
+    "receivers",
+    "templatetags",
+    "management",
+    "management.commands",
+    "api",
+}
 
 
 def read_modules() -> Iterator[tuple[str, ast.Module]]:

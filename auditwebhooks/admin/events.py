@@ -19,6 +19,7 @@ from auditwebhooks.admin.diff import visible
 from auditwebhooks.admin.display import moment, pretty
 from auditwebhooks.admin.filters import (
     ActionFilter,
+    ObjectFilter,
     SourceFilter,
     TargetTypeFilter,
     TimeFilter,
@@ -33,7 +34,7 @@ from auditwebhooks.models import Event, Invocation
 class EventAdmin(LogAdmin):
     actions = ("send_again",)
     list_display = ("time", "action", "actor_name", "target", "source")
-    list_filter = (TimeFilter, ActionFilter, SourceFilter, TargetTypeFilter)
+    list_filter = (ObjectFilter, TimeFilter, ActionFilter, SourceFilter, TargetTypeFilter)
     # Each is found by an index of its own.
     search_fields = ("actor_id", "target_id", "event_id", "event_type")
     search_help_text = gettext_lazy(

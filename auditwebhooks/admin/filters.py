@@ -17,6 +17,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from auditwebhooks.enums import Action, Outcome, Source, Status, Trigger
+from auditwebhooks.history import KEY, MODEL, events_about
 from auditwebhooks.models import Event, Webhook
 from auditwebhooks.registry import registry
 from auditwebhooks.subject import type_of
@@ -85,6 +86,50 @@ class TargetTypeFilter(_EventValuesFilter):
         audited = {type_of(model, options) for model, options in registry.models()}
         audited.update(value for value, _words in super().known())
         yield from ((one, one) for one in sorted(audited))
+
+
+class ObjectFilter(admin.ListFilter):
+    """One object's events; there is nothing to choose before somebody comes from its page."""
+
+    title = _("object")
+
+    def __init__(
+        self,
+        request: HttpRequest,
+        params: dict[str, list[str]],
+        model: type[Model],
+        model_admin: Any,
+    ) -> None:
+        super().__init__(request, params, model, model_admin)
+        given = {name: params.pop(name, [""])[-1] for name in (MODEL, KEY)}
+        if all(given.values()):
+            self.used_parameters.update(given)
+
+    def has_output(self) -> bool:
+        return bool(self.used_parameters)
+
+    def expected_parameters(self) -> list[str | None]:
+        return [MODEL, KEY]
+
+    def choices(self, changelist: ChangeList) -> Iterator[dict[str, Any]]:
+        yield {
+            "selected": False,
+            "query_string": changelist.get_query_string(remove=[MODEL, KEY]),
+            "display": _("All"),
+        }
+        yield {
+            "selected": True,
+            "query_string": changelist.get_query_string(),
+            "display": f"{self.used_parameters[MODEL]} {self.used_parameters[KEY]}",
+        }
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        if not self.used_parameters:
+            return queryset
+        label, key = (str(self.used_parameters[name]) for name in (MODEL, KEY))
+        if "\0" in label:
+            raise IncorrectLookupParameters
+        return queryset.filter(events_about(label, key))
 
 
 class StatusFilter(KnownValuesFilter):
