@@ -13,7 +13,7 @@ from auditwebhooks.registry import registry
 # A host that makes a type for each of its objects has no list that anybody could read.
 MOST = 500
 
-_SESSIONS = ("auth.user.logged_in", "auth.user.logged_out", "auth.user.login_failed")
+SESSIONS = ("auth.user.logged_in", "auth.user.logged_out", "auth.user.login_failed")
 
 
 def event_types() -> list[str]:
@@ -25,7 +25,7 @@ def of_models() -> Iterator[str]:
         label = model._meta.label_lower
         yield from (f"{label}.{one.past}" for one in Action if one.value in options.actions)
         if label == settings.AUTH_USER_MODEL.lower():
-            yield from _SESSIONS
+            yield from SESSIONS
 
 
 def recorded() -> Iterator[str]:

@@ -70,8 +70,8 @@ class Subject:
             action,
             event_type or f"{self.model._meta.label_lower}.{told}",
             target=Target(
-                id=None if pk is None else _key_text(pk),
-                type=self.options.name or str(self.model._meta.verbose_name).lower(),
+                id=None if pk is None else key_text(pk),
+                type=type_of(self.model, self.options),
                 name=name,
             ),
             current_object=None if current is None else self._shown(current),
@@ -82,7 +82,7 @@ class Subject:
 
     def object_of(self, pk: Any, name: str, current: Values) -> Object:
         """For ``write_alike``."""
-        return Object(target_id=_key_text(pk), target_name=name, current=self._shown(current))
+        return Object(target_id=key_text(pk), target_name=name, current=self._shown(current))
 
     def _shown(self, values: Values) -> dict[str, Any]:
         """What may be stored of an object's values."""
@@ -123,8 +123,13 @@ def describe(model: ModelClass, options: Options) -> Subject:
     return Subject(model=model, options=options, fields=fields, attnames=attnames, secret=secret)
 
 
-def _key_text(pk: Any) -> str:
-    """A composite key as a compact JSON list."""
+def type_of(model: ModelClass, options: Options) -> str:
+    """The ``target_type`` of its rows."""
+    return options.name or str(model._meta.verbose_name).lower()
+
+
+def key_text(pk: Any) -> str:
+    """The ``target_id`` of a row: a composite key as a compact JSON list."""
     if isinstance(pk, tuple):
         return json.dumps(plain(pk), ensure_ascii=False, separators=(",", ":"))
     return str(pk)

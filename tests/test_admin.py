@@ -362,7 +362,7 @@ def test_the_audit_log_has_its_columns_newest_first(client: Client, operator: Us
     page = client.get("/admin/auditwebhooks/event/").content.decode()
 
     columns = re.findall(r'class="(?:[\w ]*)column-(\w+)', page)
-    assert columns == ["created_at", "action", "actor_name", "target", "source"]
+    assert columns == ["time", "action", "actor_name", "target", "source"]
     rows = page[page.index("<tbody>") :]
     assert rows.index("second") < rows.index("first")
 
@@ -372,8 +372,8 @@ def test_an_event_page_shows_before_after_and_invocations(client: Client, operat
     invocation = make_invocation(make_webhook(name="SIEM"), event=event)
     page = client.get(f"/admin/auditwebhooks/event/{event.pk}/change/").content.decode()
 
-    assert "&quot;name&quot;: &quot;Prod DB&quot;" in page
-    assert "&quot;name&quot;: &quot;Prod DB read&quot;" in page
+    assert "Prod DB" in page
+    assert "<mark> read</mark>" in page
     assert f"/admin/auditwebhooks/invocation/{invocation.pk}/change/" in page
 
 

@@ -73,7 +73,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("recording", "delivery.send", "delivery.fanout", "erasure"),
     ("delivery.lane",),
     ("subject", "delivery.again", "delivery.selection", "redaction"),
-    ("capture", "names", "object_fields", "delivery.replay"),
+    ("capture", "names", "history", "object_fields", "delivery.replay"),
     ("bulk", "members"),
     ("upserts",),
     ("audited",),
@@ -98,6 +98,11 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     # Faces.
     (
         "admin.display",
+        "admin.curl",
+        "admin.diff",
+        "admin.filters",
+        "admin.links",
+        "admin.tips",
         "admin.widgets",
         "api.serializers",
         "api.permissions",
@@ -106,15 +111,17 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "api.etags",
     ),
     ("admin.forms", "admin.columns", "admin.resending", "api.views", "api.vocabulary"),
+    ("admin.history", "templatetags.auditwebhooks_history"),
     (
+        "admin.attempts",
+        "admin.changes",
         "admin.deleting",
-        "admin.events",
-        "admin.invocations",
-        "admin.replays",
+        "admin.logs",
         "admin.rotating",
         "admin.trial",
         "admin.waiting",
     ),
+    ("admin.events", "admin.invocations", "admin.replays"),
     ("admin.actions",),
     ("admin.webhooks", "api.urls"),
     (
@@ -135,7 +142,15 @@ TOP = "auditwebhooks"
 # Imports inside functions: wiring, and the one public name that needs the models.
 LAZY = {"apps": "ready", "": "__getattr__"}
 
-EMPTY = {"transport", "delivery", "receivers", "management", "management.commands", "api"}
+EMPTY = {
+    "transport",
+    "delivery",
+    "receivers",
+    "templatetags",
+    "management",
+    "management.commands",
+    "api",
+}
 
 
 def read_modules() -> Iterator[tuple[str, ast.Module]]:

@@ -16,7 +16,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
-from auditwebhooks.enums import Phase
+from auditwebhooks.enums import Phase, Status
 from auditwebhooks.models import Invocation, Webhook
 
 if TYPE_CHECKING:
@@ -85,6 +85,14 @@ def pause_text(webhook: Webhook) -> str:
         return ""
     told = {"moment": moment(webhook.paused_until), "reason": webhook.pause_reason}
     return _("Until %(moment)s: %(reason)s") % told
+
+
+_COLOURS = {Status.SUCCEEDED: "green", Status.FAILED: "red", Status.SENDING: "amber"}
+
+
+def invocation_dot(invocation: Invocation) -> SafeString:
+    colour = _COLOURS.get(Status(invocation.status), "white")
+    return dot(colour, invocation.get_status_display())
 
 
 def pretty(value: Any) -> str:

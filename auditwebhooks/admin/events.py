@@ -2,90 +2,101 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib import admin
+from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import HttpRequest
-from django.utils.html import format_html_join
+from django.http import Http404, HttpRequest, HttpResponse
+from django.urls import URLPattern, path
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy
 
-from auditwebhooks.admin.display import link, pretty
-from auditwebhooks.admin.resending import ResendingAdmin
+from auditwebhooks.admin.attempts import attempts_context
+from auditwebhooks.admin.changes import changes_of
+from auditwebhooks.admin.diff import visible
+from auditwebhooks.admin.display import moment, pretty
+from auditwebhooks.admin.filters import (
+    ActionFilter,
+    ObjectFilter,
+    SourceFilter,
+    TargetTypeFilter,
+    TimeFilter,
+)
+from auditwebhooks.admin.links import may_view, page_of_target
+from auditwebhooks.admin.logs import LogAdmin
 from auditwebhooks.delivery.again import send_events_again
-from auditwebhooks.models import Event
+from auditwebhooks.models import Event, Invocation
 
 
 @admin.register(Event)
-class EventAdmin(ResendingAdmin):
+class EventAdmin(LogAdmin):
     actions = ("send_again",)
-    list_display = ("created_at", "action", "actor_name", "target", "source")
-    list_filter = ("action", "actor_type", "source", "created_at")
-    ordering = ("-created_at", "-id")
-    show_full_result_count = False
-    list_per_page = 50
+    list_display = ("time", "action", "actor_name", "target", "source")
+    list_filter = (ObjectFilter, TimeFilter, ActionFilter, SourceFilter, TargetTypeFilter)
+    # Each is found by an index of its own.
+    search_fields = ("actor_id", "target_id", "event_id", "event_type")
+    search_help_text = gettext_lazy(
+        "The ID of an actor, a target or an event, or an event type, in full."
+    )
+    change_form_template = "admin/auditwebhooks/event/change_form.html"
     heavy = ("payload_text",)
     needed = ("event_type", "target_name", "fanned_out_at")
-    fields = (
-        "created_at",
-        "event_type",
-        "event_id",
-        "action",
-        "actor",
-        "target",
-        "source",
-        "metadata",
-        "previous_object",
-        "current_object",
-        "invocation_list",
-    )
 
-    class Media:
-        css = {"all": ("auditwebhooks/admin.css",)}
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.payload_view)
+        name = "auditwebhooks_event_payload"
+        return [path("<path:object_id>/payload/", view, name=name), *super().get_urls()]
 
-    def get_readonly_fields(
-        self, request: HttpRequest, obj: Event | None = None
-    ) -> tuple[str, ...]:
-        return self.fields
+    def detail(self, request: HttpRequest, row: Event) -> dict[str, Any]:
+        data = row.payload["data"]
+        context = {
+            "time": moment(row.created_at),
+            "data": data,
+            "changes": changes_of(data),
+            "metadata": [(name, _shown(value)) for name, value in data["metadata"].items()],
+            "payload_url": self.url_of("payload", row.pk),
+            "target_url": page_of_target(self.admin_site, request, row),
+        }
+        if may_view(self.admin_site, request, Invocation):
+            context["may_view_invocations"] = True
+            context.update(attempts_context(self.admin_site, request, row.invocations.all()))
+        return context
+
+    def payload_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """The text as it was recorded."""
+        event = self.get_object(request, object_id)
+        if not self.has_view_permission(request, event):
+            raise PermissionDenied
+        if not isinstance(event, Event):
+            raise Http404
+        return HttpResponse(
+            event.payload_text,
+            content_type="application/json",
+            headers={
+                "Content-Disposition": f'attachment; filename="{event.event_id}.json"',
+                "X-Content-Type-Options": "nosniff",
+            },
+        )
 
     @admin.action(permissions=["resend"], description=gettext_lazy("Send again"))
-    def send_again(self, request: HttpRequest, queryset: QuerySet[Event]) -> None:
-        self.resend(request, queryset, send_events_again)
+    def send_again(self, request: HttpRequest, queryset: QuerySet[Event]) -> HttpResponse | None:
+        return self.resend(request, queryset, send_events_again)
+
+    @admin.display(description=gettext_lazy("Time"))
+    def time(self, event: Event) -> str:
+        return moment(event.created_at)
 
     @admin.display(description=gettext_lazy("Target"))
     def target(self, event: Event) -> str:
         return f"{event.target_type}: {event.target_name}" if event.target_type else "-"
 
-    @admin.display(description=gettext_lazy("Actor"))
-    def actor(self, event: Event) -> str:
-        return f"{event.actor_name} ({event.actor_id}, {event.get_actor_type_display()})"
 
-    @admin.display(description=gettext_lazy("Metadata"))
-    def metadata(self, event: Event) -> str:
-        return pretty(event.payload["data"]["metadata"])
-
-    @admin.display(description=gettext_lazy("Before"))
-    def previous_object(self, event: Event) -> str:
-        return pretty(event.payload["data"]["previous_target_object"])
-
-    @admin.display(description=gettext_lazy("After"))
-    def current_object(self, event: Event) -> str:
-        return pretty(event.payload["data"]["current_target_object"])
-
-    @admin.display(description=gettext_lazy("Invocations"))
-    def invocation_list(self, event: Event) -> SafeString:
-        invocations = event.invocations.order_by("id").only("webhook_name", "attempt", "status")
-        return format_html_join(
-            " ",
-            "<div>{}</div>",
-            (
-                (
-                    link(
-                        self.admin_site,
-                        invocation,
-                        f"{invocation.webhook_name}, {invocation.attempt}: "
-                        f"{invocation.get_status_display()}",
-                    ),
-                )
-                for invocation in invocations[:100]
-            ),
-        )
+def _shown(value: Any) -> str | SafeString:
+    """A value of the metadata."""
+    if isinstance(value, list) and all(isinstance(one, str) for one in value):
+        return visible(", ".join(value))
+    if isinstance(value, str):
+        return visible(value)
+    return pretty(value) if isinstance(value, dict | list) else format_html("{}", str(value))

@@ -6,142 +6,148 @@ from typing import Any
 
 from django.contrib import admin
 from django.db.models import QuerySet
-from django.http import HttpRequest
-from django.template.loader import render_to_string
+from django.http import HttpRequest, HttpResponse
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from auditwebhooks.admin.display import dot, link, moment, phases, pretty
-from auditwebhooks.admin.resending import ResendingAdmin
+from auditwebhooks.admin.attempts import attempts_context
+from auditwebhooks.admin.curl import as_curl
+from auditwebhooks.admin.display import invocation_dot, moment, phases, pretty
+from auditwebhooks.admin.filters import (
+    OutcomeFilter,
+    StatusFilter,
+    TimeFilter,
+    TriggerFilter,
+    WebhookFilter,
+)
+from auditwebhooks.admin.links import page_of
+from auditwebhooks.admin.logs import LogAdmin
+from auditwebhooks.admin.tips import tip
 from auditwebhooks.delivery.again import send_again
-from auditwebhooks.enums import Status
+from auditwebhooks.enums import Status, Trigger
 from auditwebhooks.models import Invocation
-
-_COLOURS = {Status.SUCCEEDED: "green", Status.FAILED: "red", Status.SENDING: "amber"}
 
 
 @admin.register(Invocation)
-class InvocationAdmin(ResendingAdmin):
+class InvocationAdmin(LogAdmin):
     actions = ("send_again",)
     list_display = (
-        "created_at",
+        "time",
         "webhook_name",
+        "about",
+        "trigger",
+        "attempt",
         "shown_status",
         "outcome",
-        "response_status",
-        "attempt",
-        "trigger",
+        "http_status",
+        "duration",
     )
-    list_filter = ("status", "outcome", "trigger", "webhook", "created_at")
-    ordering = ("-created_at", "-id")
-    show_full_result_count = False
-    list_per_page = 50
-    heavy = ("request_headers", "request_body", "response_headers", "response_body")
+    list_filter = (TimeFilter, WebhookFilter, StatusFilter, OutcomeFilter, TriggerFilter)
+    search_fields = ("event__event_id",)
+    search_help_text = gettext_lazy("The ID of an event, in full.")
+    change_form_template = "admin/auditwebhooks/invocation/change_form.html"
+    heavy = (
+        "request_headers",
+        "request_body",
+        "response_headers",
+        "response_body",
+        "validation_results",
+        "timings",
+    )
     needed = ("webhook_id", "webhook_name", "event_id", "trigger")
-    fieldsets = (
-        (
-            None,
-            {
-                "fields": (
-                    "webhook_link",
-                    "event_link",
-                    "trigger",
-                    "attempt",
-                    "shown_status",
-                    "outcome",
-                    "message",
-                )
-            },
-        ),
-        (
-            gettext_lazy("Request"),
-            {"fields": ("request_method", "request_url", "sent_headers", "sent_body")},
-        ),
-        (
-            gettext_lazy("Response"),
-            {
-                "fields": (
-                    "response_status",
-                    "received_headers",
-                    "received_body",
-                    "cut",
-                    "validators",
-                )
-            },
-        ),
-        (
-            gettext_lazy("Times"),
-            {"fields": ("created", "due", "started", "finished", "duration_ms", "phases")},
-        ),
-    )
 
-    class Media:
-        css = {"all": ("auditwebhooks/admin.css",)}
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Invocation]:
+        rows = super().get_queryset(request).select_related("event")
+        return rows.defer("event__payload_text")
 
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        return [name for _title, options in self.fieldsets for name in options["fields"]]
+    def detail(self, request: HttpRequest, row: Invocation) -> dict[str, Any]:
+        site = self.admin_site
+        return {
+            "webhook_url": page_of(site, request, row.webhook),
+            "event_url": page_of(site, request, row.event),
+            "shown_status": invocation_dot(row),
+            "tip": tip(row.outcome, row.response_status),
+            "next": _next(row),
+            "request_body": pretty(row.request_body),
+            "response_body": pretty(row.response_body),
+            "curl": _curl(row),
+            "phases": phases(row),
+            "times": [
+                (_("Created"), moment(row.created_at)),
+                (_("Due"), moment(row.due_at)),
+                (_("Started"), moment(row.started_at)),
+                (_("Finished"), moment(row.finished_at)),
+            ],
+            **attempts_context(site, request, _of_its_delivery(row), row),
+        }
 
     @admin.action(permissions=["resend"], description=gettext_lazy("Send again"))
-    def send_again(self, request: HttpRequest, queryset: QuerySet[Invocation]) -> None:
-        self.resend(request, queryset, send_again)
+    def send_again(
+        self, request: HttpRequest, queryset: QuerySet[Invocation]
+    ) -> HttpResponse | None:
+        return self.resend(request, queryset, send_again)
 
-    @admin.display(description=gettext_lazy("Status"), ordering="status")
-    def shown_status(self, invocation: Invocation) -> SafeString:
-        colour = _COLOURS.get(Status(invocation.status), "white")
-        return dot(colour, invocation.get_status_display())
-
-    @admin.display(description=gettext_lazy("Webhook"))
-    def webhook_link(self, invocation: Invocation) -> SafeString:
-        return link(self.admin_site, invocation.webhook, invocation.webhook_name)
-
-    @admin.display(description=gettext_lazy("Event"))
-    def event_link(self, invocation: Invocation) -> SafeString:
-        return link(self.admin_site, invocation.event, invocation.event or "-")
-
-    @admin.display(description=gettext_lazy("Headers"))
-    def sent_headers(self, invocation: Invocation) -> str:
-        return pretty(invocation.request_headers)
-
-    @admin.display(description=gettext_lazy("Body"))
-    def sent_body(self, invocation: Invocation) -> str:
-        return pretty(invocation.request_body)
-
-    @admin.display(description=gettext_lazy("Headers"))
-    def received_headers(self, invocation: Invocation) -> str:
-        return pretty(invocation.response_headers)
-
-    @admin.display(description=gettext_lazy("Body"))
-    def received_body(self, invocation: Invocation) -> str:
-        return pretty(invocation.response_body)
-
-    @admin.display(description=gettext_lazy("Stored body"))
-    def cut(self, invocation: Invocation) -> str:
-        return _("only the beginning") if invocation.response_truncated else _("complete")
-
-    @admin.display(description=gettext_lazy("Response validators"))
-    def validators(self, invocation: Invocation) -> str:
-        return render_to_string(
-            "admin/auditwebhooks/validation_results.html",
-            {"results": invocation.validation_results},
-        )
-
-    @admin.display(description=gettext_lazy("Phases"))
-    def phases(self, invocation: Invocation) -> str:
-        return render_to_string("admin/auditwebhooks/phases.html", {"phases": phases(invocation)})
-
-    @admin.display(description=gettext_lazy("Created"))
-    def created(self, invocation: Invocation) -> str:
+    @admin.display(description=gettext_lazy("Time"))
+    def time(self, invocation: Invocation) -> str:
         return moment(invocation.created_at)
 
-    @admin.display(description=gettext_lazy("Due"))
-    def due(self, invocation: Invocation) -> str:
-        return moment(invocation.due_at)
+    @admin.display(description=gettext_lazy("Event"))
+    def about(self, invocation: Invocation) -> str:
+        return str(invocation.event or "-")
 
-    @admin.display(description=gettext_lazy("Started"))
-    def started(self, invocation: Invocation) -> str:
-        return moment(invocation.started_at)
+    @admin.display(description=gettext_lazy("Status"))
+    def shown_status(self, invocation: Invocation) -> SafeString:
+        return invocation_dot(invocation)
 
-    @admin.display(description=gettext_lazy("Finished"))
-    def finished(self, invocation: Invocation) -> str:
-        return moment(invocation.finished_at)
+    @admin.display(description=gettext_lazy("HTTP status"), empty_value="-")
+    def http_status(self, invocation: Invocation) -> int | None:
+        return invocation.response_status
+
+    @admin.display(description=gettext_lazy("Duration"), empty_value="-")
+    def duration(self, invocation: Invocation) -> str | None:
+        if invocation.duration_ms is None:
+            return None
+        return _("%d ms") % invocation.duration_ms
+
+
+def _of_its_delivery(row: Invocation) -> QuerySet[Invocation]:
+    """All attempts to bring this event to this webhook, those that were asked for by hand, too."""
+    if row.event_id is None or row.webhook_id is None:
+        return Invocation.objects.filter(pk=row.pk)
+    return Invocation.objects.filter(event_id=row.event_id, webhook_id=row.webhook_id)
+
+
+def _next(row: Invocation) -> str:
+    """Whether and when it is tried, or tried again; empty where there is nothing to tell."""
+    if row.trigger == Trigger.TEST or row.status == Status.SUCCEEDED:
+        return ""
+    if row.status == Status.SENDING:
+        return _("It is being sent.")
+    if row.status == Status.PENDING:
+        return _when(row)
+    later = _of_its_delivery(row).filter(pk__gt=row.pk, status=Status.PENDING)
+    waiting = later.only("attempt", "due_at", "event", "webhook").order_by("pk").first()
+    if waiting is None:
+        return _("No other attempt follows by itself.")
+    return _when(waiting)
+
+
+def _when(waiting: Invocation) -> str:
+    numbers = {"attempt": waiting.attempt, "time": moment(waiting.due_at)}
+    told = _("Attempt %(attempt)d is due %(time)s.") % numbers
+    webhook = waiting.webhook
+    if webhook is None:
+        return told
+    if not webhook.active:
+        return f"{told} {_('It waits until the webhook is switched on.')}"
+    if webhook.paused_until is not None:
+        held = _("The webhook is paused until %s.") % moment(webhook.paused_until)
+        return f"{told} {held}"
+    return told
+
+
+def _curl(row: Invocation) -> str:
+    if not row.request_headers:
+        return ""
+    return as_curl(row.request_method, row.request_url, row.request_headers, row.request_body)

@@ -8,7 +8,8 @@ from typing import Any
 
 from django.contrib import messages
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
@@ -34,16 +35,24 @@ class ResendingAdmin(ReadOnlyAdmin):
 
     def resend(
         self, request: HttpRequest, chosen: QuerySet[Any], send: Callable[[list[Any]], Again]
-    ) -> None:
-        rows = list(chosen.only(*self.needed)[: MOST + 1])
+    ) -> HttpResponse | None:
+        rows = list(chosen.select_related(None).only(*self.needed)[: MOST + 1])
         if len(rows) > MOST:
             text = _("Nothing was sent: select at most %d. A replay of the webhook sends more.")
             self.message_user(request, text % MOST, messages.ERROR)
-            return
+            return None
         again = send(rows)
         if again.queued:
             journal.note(request.user, rows, journal.SENT_AGAIN)
         self._tell(request, again)
+        # From a row's page it goes back there.
+        is_back = "_back" in request.POST and len(rows) == 1
+        return HttpResponseRedirect(self._page_of(rows[0])) if is_back else None
+
+    def _page_of(self, row: Any) -> str:
+        meta = self.opts
+        name = f"{self.admin_site.name}:{meta.app_label}_{meta.model_name}_change"
+        return reverse(name, args=[row.pk])
 
     def _tell(self, request: HttpRequest, again: Again) -> None:
         count = len(again.queued)
