@@ -102,13 +102,13 @@ class Drain:
             now = time.monotonic()
             if found or self._held:
                 last_work = now
-            elif now - last_work >= linger and not self._try(
-                lambda: is_due(within=patience), True
-            ):
-                break
             if seconds is not None and now - started >= seconds:
                 break
+            # Before the end: what a dead worker held may be all there is to do.
             if not self._try(lambda: self._tend(keep), True):
+                break
+            is_idle = now - last_work >= linger and not self._held
+            if is_idle and not self._try(lambda: is_due(within=patience), True):
                 break
         return made
 
