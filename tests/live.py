@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +56,13 @@ class Live:
     """Migrated and ready; ``python`` runs code in it, ``cluster`` starts workers."""
 
     def __init__(
-        self, folder: Path, *, database: str, broker: str, auditwebhooks: dict[str, Any]
+        self,
+        folder: Path,
+        *,
+        database: str,
+        broker: str,
+        auditwebhooks: dict[str, Any],
+        apps: Sequence[str] = (),
     ) -> None:
         self.folder = folder
         self.name = f"live_{uuid.uuid4().hex[:12]}"
@@ -67,6 +73,7 @@ class Live:
             "database": database,
             "name": self.name,
             "auditwebhooks": auditwebhooks,
+            "apps": list(apps),
         }
         self.env = {
             **os.environ,
@@ -80,9 +87,11 @@ class Live:
         self._create_database()
         self._run(["-m", "django", "migrate", "--verbosity", "0"])
 
-    def python(self, code: str, *, check: bool = True) -> str:
+    def python(
+        self, code: str, *, check: bool = True, env: Mapping[str, str] | None = None
+    ) -> str:
         """Run code after django.setup() in a new process; what it printed."""
-        return self._run(["-c", f"import django\ndjango.setup()\n{code}"], check=check)
+        return self._run(["-c", f"import django\ndjango.setup()\n{code}"], check=check, env=env)
 
     def rows(self, model: str, *fields: str) -> list[list[Any]]:
         """Rows of a model of this app, by id."""
@@ -95,12 +104,12 @@ class Live:
             )
         )
 
-    def cluster(self) -> subprocess.Popen[str]:
+    def cluster(self, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
         """Start a qcluster, in a process group of its own."""
         with (self.folder / "cluster.log").open("a") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", "django", "qcluster"],
-                env=self.env,
+                env={**self.env, **(env or {})},
                 cwd=ROOT,
                 stdout=log,
                 stderr=log,
@@ -125,10 +134,12 @@ class Live:
         if self._broker == "redis":
             self._forget_queue()
 
-    def _run(self, arguments: list[str], *, check: bool = True) -> str:
+    def _run(
+        self, arguments: list[str], *, check: bool = True, env: Mapping[str, str] | None = None
+    ) -> str:
         done = subprocess.run(
             [sys.executable, *arguments],
-            env=self.env,
+            env={**self.env, **(env or {})},
             cwd=ROOT,
             capture_output=True,
             text=True,

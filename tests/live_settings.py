@@ -6,7 +6,7 @@ import json
 import os
 
 from tests.settings import *  # noqa: F403
-from tests.settings import AUDITWEBHOOKS, DATABASES, Q_CLUSTER
+from tests.settings import AUDITWEBHOOKS, DATABASES, INSTALLED_APPS, Q_CLUSTER
 
 _live = json.loads(os.environ["LIVE"])
 
@@ -21,3 +21,5 @@ if _live["database"] == "sqlite":
 Q_CLUSTER = {**Q_CLUSTER, "name": _live["name"], "workers": 2, "poll": 0.1}
 
 AUDITWEBHOOKS = {**AUDITWEBHOOKS, **_live["auditwebhooks"]}
+
+INSTALLED_APPS = [*INSTALLED_APPS, *_live["apps"]]
