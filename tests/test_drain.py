@@ -297,6 +297,63 @@ def test_leaving_gives_back_what_was_not_started(inbox: Inbox) -> None:
     assert set(Invocation.objects.values_list("claim_token", flat=True)) == {""}
 
 
+def calls_wait_for(inbox: Inbox, release: threading.Event) -> threading.Event:
+    """Set when the first call has come in."""
+    entered = threading.Event()
+
+    def answer(delivery: Delivery) -> Answer:
+        entered.set()
+        release.wait(20)
+        return Answer()
+
+    inbox.answer = answer
+    return entered
+
+
+def test_leaving_gives_back_what_waits_for_a_thread(inbox: Inbox, configure: Any) -> None:
+    """Of several slow receivers: else leaving would last as long as all of them together."""
+    configure(CONCURRENCY=1)
+    release = threading.Event()
+    entered = calls_wait_for(inbox, release)
+    for name in "abc":
+        make_webhook(url=inbox.url + name)
+    make_event(target_id="1")
+    make_event(target_id="1")
+
+    with Drain() as engine:
+        engine.run(seconds=0)
+        assert entered.wait(20)
+        threading.Timer(0.2, release.set).start()
+        assert engine.finish() == 1
+
+    assert len(inbox.deliveries) == 1
+    assert statuses() == {"succeeded": 1, "pending": 5}
+    assert set(Invocation.objects.values_list("claim_token", "claims", "status")) == {
+        ("", 1, "succeeded"),
+        ("", 0, "pending"),
+    }
+
+
+def test_a_drain_that_ends_by_an_error_starts_no_more_calls(inbox: Inbox, configure: Any) -> None:
+    """Their results would be lost, and by then another worker may make them."""
+    configure(CONCURRENCY=1)
+    release = threading.Event()
+    entered = calls_wait_for(inbox, release)
+    for name in "abc":
+        make_webhook(url=inbox.url + name)
+    for _ in range(20):
+        make_event()
+
+    with pytest.raises(ZeroDivisionError), Drain() as engine:
+        engine.run(seconds=0)
+        assert entered.wait(20)
+        raise ZeroDivisionError
+    release.set()
+    engine._pool.shutdown(wait=True)
+
+    assert len(inbox.deliveries) == 1
+
+
 def test_what_a_dead_worker_held_is_sent_again(inbox: Inbox) -> None:
     webhook = make_webhook(url=inbox.url)
     drain_all()

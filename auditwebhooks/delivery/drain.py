@@ -75,7 +75,10 @@ class Drain:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._pool.shutdown(wait=kind is None)
+        with self._lock:
+            self._leaving = True
+        # After an error nobody stores what the calls come to, so no more of them are begun.
+        self._pool.shutdown(wait=kind is None, cancel_futures=True)
         for lane in self._lanes.values():
             lane.client.close()
 
@@ -118,6 +121,8 @@ class Drain:
         self._trouble_since = None
         with self._lock:
             self._leaving = True
+            for lane in self._lanes.values():
+                lane.take_back_calls()
         for lane in self._lanes.values():
             self._give_back(lane)
         while self._held:
@@ -206,15 +211,14 @@ class Drain:
         """Hand the lane's next row to a thread; the lock is held."""
         invocation = lane.waiting.pop()
         lane.unsettled.add(invocation.pk)
-        lane.in_flight += 1
-        self._pool.submit(self._send, lane, invocation)
+        lane.calls[invocation] = self._pool.submit(self._send, lane, invocation)
 
     def _send(self, lane: Lane, invocation: Invocation) -> None:
         """In a thread: one call, and the lane's next one goes to the end of the line."""
         webhook = lane.webhook
         result = _attempt(webhook, invocation, lane.client)
         with self._lock:
-            lane.in_flight -= 1
+            del lane.calls[invocation]
             lane.waiting.done(invocation)
             self._finished.put(Finished(invocation=invocation, webhook=webhook, result=result))
             if lane.waiting.ready and not self._leaving:
