@@ -578,6 +578,65 @@ def test_a_database_that_fails_for_a_moment_costs_no_result(
     assert statuses() == {"succeeded": 20}
 
 
+def test_rows_of_a_claim_whose_answer_was_lost_are_not_overtaken(
+    inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rows are claimed, and nobody knows: neither do they wait for the end of their lease, nor
+    do later events of their object go first."""
+    whole = claim.claim
+    lost: list[Any] = []
+
+    def claim_and_lose(*args: Any) -> Any:
+        claimed = whole(*args)
+        if not lost:
+            lost.extend(claimed)
+            make_event(target_id="1")
+            raise OperationalError("server closed the connection unexpectedly")
+        return claimed
+
+    monkeypatch.setattr(claim, "claim", claim_and_lose)
+    make_webhook(url=inbox.url)
+    make_event(target_id="1")
+    make_event(target_id="1")
+
+    assert drain_all() == 3
+
+    assert len(lost) == 2
+    in_order = [event.event_id.replace("-", "") for event in Event.objects.order_by("pk")[1:]]
+    assert [one.headers["webhook-id"].split("_")[1] for one in inbox.deliveries] == in_order
+    assert set(Invocation.objects.values_list("status", "claims")) == {("succeeded", 1)}
+
+
+def test_a_database_that_fails_while_leaving_costs_no_result(
+    inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release = threading.Event()
+    entered = calls_wait_for(inbox, release)
+    whole = claim.give_back
+    failures = [OperationalError("terminating connection due to administrator command")]
+
+    def fail_once(*args: Any) -> None:
+        if failures:
+            raise failures.pop()
+        whole(*args)
+
+    monkeypatch.setattr(claim, "give_back", fail_once)
+    make_webhook(url=inbox.url)
+    for _ in range(12):
+        make_event()
+
+    with Drain() as engine:
+        engine.run(seconds=0)
+        assert entered.wait(20)
+        release.set()
+        made = engine.finish()
+
+    assert failures == []
+    assert made == len(inbox.deliveries)
+    assert statuses() == {"succeeded": made, "pending": 12 - made}
+    assert set(Invocation.objects.values_list("claim_token", flat=True)) == {""}
+
+
 def test_a_database_that_stays_away_ends_the_run(
     inbox: Inbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:

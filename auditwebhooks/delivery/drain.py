@@ -15,6 +15,7 @@ import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
+from functools import partial
 from types import TracebackType
 from typing import TypeVar
 
@@ -60,6 +61,8 @@ class Drain:
         self._unstored: list[Finished] = []
         # Since when the database fails; None while it works.
         self._trouble_since: float | None = None
+        # A step failed, so rows may be claimed that nobody here knows of.
+        self._is_unsure = False
         self._lanes: dict[uuid.UUID, Lane] = {}
         self._lock = threading.Lock()
         self._leaving = False
@@ -124,9 +127,10 @@ class Drain:
             for lane in self._lanes.values():
                 lane.take_back_calls()
         for lane in self._lanes.values():
-            self._give_back(lane)
-        while self._held:
-            self._collect(wait=_TEND_EVERY)
+            self._try(partial(self._give_back, lane), None)
+        while self._held or self._is_unsure:
+            self._try(self._find_lost, None)
+            self._collect(wait=_TEND_EVERY if self._held else 0)
             made += self._try(self._store, 0)
             self._try(self._renew, None)
         return made
@@ -139,6 +143,7 @@ class Drain:
         except (InterfaceError, OperationalError):
             now = time.monotonic()
             self._trouble_since = self._trouble_since or now
+            self._is_unsure = True
             if now - self._trouble_since > _TROUBLE_SECONDS:
                 raise
             logger.warning("The database failed; the step is tried again.", exc_info=True)
@@ -154,6 +159,7 @@ class Drain:
         """Fan out what is new and claim what is due; whether there was any."""
         if not (conf.enabled and conf.send):
             return False
+        self._find_lost()
         events = fan_out() if self._held < _HAND_MOST else 0
         found, self._behind = events > 0, events == BATCH
         self._trouble_since = None
@@ -175,6 +181,14 @@ class Drain:
                 self._behind = self._behind or (len(claimed) == room and not due.is_probed)
                 self._start(lane)
         return found
+
+    def _find_lost(self) -> None:
+        """Rows of a claim whose answer was lost, and those that could not be given back: nobody
+        sends them, and what follows them must not go first."""
+        if self._is_unsure:
+            known = [pk for lane in self._lanes.values() for pk in self._ids(lane)]
+            claim.give_back_others(known, self._token)
+            self._is_unsure = False
 
     def _claim(
         self, due: claim.DueWebhook, lane: Lane, room: int, now: datetime
