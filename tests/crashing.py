@@ -15,6 +15,9 @@ from typing import Any
 
 from django.apps import AppConfig
 
+# In the process that makes a change; after the first two it leaves nothing.
+WRITING = ("update", "event", "commit", "called", "wake")
+
 
 def die() -> None:
     """The first that comes here is gone, without a word."""
@@ -80,10 +83,12 @@ def _steps() -> dict[str, Callable[[], None]]:
 
 
 def shorten() -> None:
-    """Leases and calls that end soon after their holder."""
+    """Leases, calls for a worker, and pauses that end soon."""
     from auditwebhooks import wake
-    from auditwebhooks.delivery import claim
+    from auditwebhooks.delivery import breaker, claim
 
+    breaker.OVER = breaker.FIRST_PAUSE = timedelta(seconds=1)
+    breaker.LONGEST_PAUSE = timedelta(seconds=4)
     claim.lease = lambda webhook: timedelta(seconds=2)
     wake._PENDING_FOR = timedelta(seconds=1)
     wake.RUNNING_FOR = timedelta(seconds=2)

@@ -23,3 +23,6 @@ Q_CLUSTER = {**Q_CLUSTER, "name": _live["name"], "workers": 2, "poll": 0.1}
 AUDITWEBHOOKS = {**AUDITWEBHOOKS, **_live["auditwebhooks"]}
 
 INSTALLED_APPS = [*INSTALLED_APPS, *_live["apps"]]
+
+# The first signs and encrypts; the others are still read.
+SECRET_KEY, *SECRET_KEY_FALLBACKS = json.loads(os.environ.get("LIVE_KEYS", '["only for tests"]'))

@@ -22,11 +22,10 @@ import psutil
 import pytest
 
 from auditwebhooks.receiver import Answer, Delivery, Receiver
+from tests.crashing import WRITING
 from tests.live import Live, need, until
 
-# In the process that makes a change; what it leaves is all or nothing.
-NOTHING_WRITTEN = ("update", "event")
-WRITING = (*NOTHING_WRITTEN, "commit", "called", "wake")
+NOTHING_WRITTEN = WRITING[:2]
 # In the process that delivers.
 BEFORE_THE_CALL = ("fan-out begun", "fan-out", "claim", "probe")
 BEFORE_THE_RESULT = ("request", "response", "result begun", "retry begun")
@@ -83,12 +82,14 @@ else:
     killed = [(role, *where) for role, where in KILLED_ON.items()]
 
 
-# Three changes of one object, each with its commit.
+# Three changes of one object, each with its commit; nobody has been called before the first.
 CHANGE = """
 import auditwebhooks
+from auditwebhooks.models import Wake
 from tests.testapp.models import Article
 with auditwebhooks.paused():
     article = Article.objects.create(title={name!r})
+Wake.objects.update(state="idle")
 for number in (1, 2, 3):
     article.title = f"{name} {{number}}"
     article.save()
@@ -235,7 +236,8 @@ class Crash:
     def outcome(self, live: Live, go_on: str) -> Outcome:
         """How it ended, when nothing was under way any more."""
         printed = live.python(RECOVER.format(name=self.name, go_on=go_on))
-        return Outcome(self.places.arrived, **json.loads(printed.splitlines()[-1]))
+        arrived = [one for one in self.places.arrived if self.name.encode() in one.body]
+        return Outcome(arrived, **json.loads(printed.splitlines()[-1]))
 
 
 @dataclass
@@ -328,11 +330,12 @@ def test_a_process_that_delivers_dies(
     outcome.check()
     assert len(outcome.events) == 3
     calls = Counter(
-        (one.headers["webhook-id"], one.headers["webhook-attempt"]) for one in places.arrived
+        (one.headers["webhook-id"], one.headers["webhook-attempt"]) for one in outcome.arrived
     )
     if step in BEFORE_THE_RESULT:
         assert max(calls.values()) == 2
-    elif step in BEFORE_THE_CALL or step == "end":
+    elif who == "process" and (step in BEFORE_THE_CALL or step == "end"):
+        # In a cluster another worker dies with the first, wherever it is.
         assert set(calls.values()) == {1}
     # The last call of each row is the one that was stored.
     stopped = [row for row in outcome.rows if row["claims"] > 1]

@@ -297,6 +297,63 @@ def test_leaving_gives_back_what_was_not_started(inbox: Inbox) -> None:
     assert set(Invocation.objects.values_list("claim_token", flat=True)) == {""}
 
 
+def calls_wait_for(inbox: Inbox, release: threading.Event) -> threading.Event:
+    """Set when the first call has come in."""
+    entered = threading.Event()
+
+    def answer(delivery: Delivery) -> Answer:
+        entered.set()
+        release.wait(20)
+        return Answer()
+
+    inbox.answer = answer
+    return entered
+
+
+def test_leaving_gives_back_what_waits_for_a_thread(inbox: Inbox, configure: Any) -> None:
+    """Of several slow receivers: else leaving would last as long as all of them together."""
+    configure(CONCURRENCY=1)
+    release = threading.Event()
+    entered = calls_wait_for(inbox, release)
+    for name in "abc":
+        make_webhook(url=inbox.url + name)
+    make_event(target_id="1")
+    make_event(target_id="1")
+
+    with Drain() as engine:
+        engine.run(seconds=0)
+        assert entered.wait(20)
+        threading.Timer(0.2, release.set).start()
+        assert engine.finish() == 1
+
+    assert len(inbox.deliveries) == 1
+    assert statuses() == {"succeeded": 1, "pending": 5}
+    assert set(Invocation.objects.values_list("claim_token", "claims", "status")) == {
+        ("", 1, "succeeded"),
+        ("", 0, "pending"),
+    }
+
+
+def test_a_drain_that_ends_by_an_error_starts_no_more_calls(inbox: Inbox, configure: Any) -> None:
+    """Their results would be lost, and by then another worker may make them."""
+    configure(CONCURRENCY=1)
+    release = threading.Event()
+    entered = calls_wait_for(inbox, release)
+    for name in "abc":
+        make_webhook(url=inbox.url + name)
+    for _ in range(20):
+        make_event()
+
+    with pytest.raises(ZeroDivisionError), Drain() as engine:
+        engine.run(seconds=0)
+        assert entered.wait(20)
+        raise ZeroDivisionError
+    release.set()
+    engine._pool.shutdown(wait=True)
+
+    assert len(inbox.deliveries) == 1
+
+
 def test_what_a_dead_worker_held_is_sent_again(inbox: Inbox) -> None:
     webhook = make_webhook(url=inbox.url)
     drain_all()
@@ -519,6 +576,65 @@ def test_a_database_that_fails_for_a_moment_costs_no_result(
     assert failures == []
     assert len(inbox.deliveries) == 20
     assert statuses() == {"succeeded": 20}
+
+
+def test_rows_of_a_claim_whose_answer_was_lost_are_not_overtaken(
+    inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rows are claimed, and nobody knows: neither do they wait for the end of their lease, nor
+    do later events of their object go first."""
+    whole = claim.claim
+    lost: list[Any] = []
+
+    def claim_and_lose(*args: Any) -> Any:
+        claimed = whole(*args)
+        if not lost:
+            lost.extend(claimed)
+            make_event(target_id="1")
+            raise OperationalError("server closed the connection unexpectedly")
+        return claimed
+
+    monkeypatch.setattr(claim, "claim", claim_and_lose)
+    make_webhook(url=inbox.url)
+    make_event(target_id="1")
+    make_event(target_id="1")
+
+    assert drain_all() == 3
+
+    assert len(lost) == 2
+    in_order = [event.event_id.replace("-", "") for event in Event.objects.order_by("pk")[1:]]
+    assert [one.headers["webhook-id"].split("_")[1] for one in inbox.deliveries] == in_order
+    assert set(Invocation.objects.values_list("status", "claims")) == {("succeeded", 1)}
+
+
+def test_a_database_that_fails_while_leaving_costs_no_result(
+    inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release = threading.Event()
+    entered = calls_wait_for(inbox, release)
+    whole = claim.give_back
+    failures = [OperationalError("terminating connection due to administrator command")]
+
+    def fail_once(*args: Any) -> None:
+        if failures:
+            raise failures.pop()
+        whole(*args)
+
+    monkeypatch.setattr(claim, "give_back", fail_once)
+    make_webhook(url=inbox.url)
+    for _ in range(12):
+        make_event()
+
+    with Drain() as engine:
+        engine.run(seconds=0)
+        assert entered.wait(20)
+        release.set()
+        made = engine.finish()
+
+    assert failures == []
+    assert made == len(inbox.deliveries)
+    assert statuses() == {"succeeded": made, "pending": 12 - made}
+    assert set(Invocation.objects.values_list("claim_token", flat=True)) == {""}
 
 
 def test_a_database_that_stays_away_ends_the_run(

@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from auditwebhooks.delivery import claim
 from auditwebhooks.delivery.fanout import fan_out, matches
 from auditwebhooks.models import Event, Invocation, Webhook
 from tests.factories import make_event, make_webhook
@@ -127,6 +128,36 @@ def test_the_oldest_events_go_first() -> None:
 
     assert pending() == [("A", first.pk), ("A", second.pk)]
     assert list(Event.objects.filter(fanned_out_at=None)) == [third]
+
+
+def test_a_clock_that_is_behind_another_changes_no_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers on two machines: what the second makes must not be due before what is older."""
+    webhook = make_webhook()
+    fan_out()
+    now = timezone.now()
+    for ahead in (2, 0):
+        monkeypatch.setattr(timezone, "now", lambda ahead=ahead: now + timedelta(seconds=ahead))
+        make_event(target_id="1", created_at=now)
+        fan_out()
+
+    first, second = Invocation.objects.order_by("pk")
+    assert first.due_at <= second.due_at
+    assert claim.claim(webhook, 8, now + timedelta(seconds=1), "one") == []
+    both = claim.claim(webhook, 8, now + timedelta(seconds=2), "one")
+    assert [one.pk for one in both] == [first.pk, second.pk]
+
+
+def test_a_clock_that_was_far_ahead_holds_nothing_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    make_webhook()
+    now = timezone.now()
+    monkeypatch.setattr(timezone, "now", lambda: now + timedelta(days=365))
+    make_event(created_at=now)
+    fan_out()
+    monkeypatch.setattr(timezone, "now", lambda: now)
+    make_event(created_at=now)
+    fan_out()
+
+    assert Invocation.objects.order_by("pk").last().due_at == now
 
 
 def test_a_commit_out_of_order_is_not_missed() -> None:

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import OperationalError
 from django.utils import timezone
 
 from auditwebhooks import tasks, wake
@@ -97,6 +98,22 @@ def test_an_event_committed_during_the_release_is_not_missed(
     take_turn()
 
     assert len(inbox.deliveries) == 1
+
+
+def test_a_slot_that_cannot_be_released_costs_no_result(
+    inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(slot: wake.Slot) -> None:
+        raise OperationalError("terminating connection due to administrator command")
+
+    monkeypatch.setattr(wake, "DRAIN_SECONDS", 0)
+    monkeypatch.setattr(wake.Slot, "release", fail)
+    make_webhook(url=inbox.url)
+    make_event()
+
+    assert take_turn() == 1
+
+    assert list(Invocation.objects.values_list("status", flat=True)) == ["succeeded"]
 
 
 def test_when_its_time_is_over_a_turn_calls_the_next(

@@ -224,9 +224,19 @@ def renew(webhook: Webhook, ids: Collection[int], token: str) -> None:
 
 def give_back(ids: Collection[int], token: str) -> None:
     """Rows that were claimed and not sent are due again."""
-    _held(ids, token).update(
-        status=Status.PENDING, claim_token="", lease_until=None, claims=F("claims") - 1
-    )
+    _unclaim(_held(ids, token))
+
+
+def give_back_others(known: Collection[int], token: str) -> None:
+    """All rows of the token but these."""
+    mine = Invocation.objects.primary().filter(status=Status.SENDING, claim_token=token)
+    ids = set(mine.values_list("pk", flat=True)).difference(known)
+    if ids:
+        _unclaim(_held(ids, token))
+
+
+def _unclaim(rows: PrimaryQuerySet[Invocation]) -> None:
+    rows.update(status=Status.PENDING, claim_token="", lease_until=None, claims=F("claims") - 1)
 
 
 def recover(now: datetime) -> int:

@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
+from functools import partial
 from operator import attrgetter
 from types import TracebackType
 from typing import TypeVar
@@ -64,6 +65,8 @@ class Drain:
         self._slow_calls = 0
         # Since when the database fails; None while it works.
         self._trouble_since: float | None = None
+        # A step failed, so rows may be claimed that nobody here knows of.
+        self._is_unsure = False
         self._lanes: dict[uuid.UUID, Lane] = {}
         self._lock = threading.Lock()
         self._leaving = False
@@ -79,7 +82,10 @@ class Drain:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._pool.shutdown(wait=kind is None)
+        with self._lock:
+            self._leaving = True
+        # After an error nobody stores what the calls come to, so no more of them are begun.
+        self._pool.shutdown(wait=kind is None, cancel_futures=True)
         for lane in self._lanes.values():
             lane.client.close()
 
@@ -99,18 +105,20 @@ class Drain:
         """
         made = 0
         started = last_work = time.monotonic()
-        while self._try(lambda: self._tend(keep), True):
+        while True:
             found = self._try(self._look, False)
             self._collect(wait=0 if found else LOOK_EVERY)
             made += self._try(self._store, 0)
             now = time.monotonic()
             if found or self._held:
                 last_work = now
-            elif now - last_work >= linger and not self._try(
-                lambda: is_due(within=patience), True
-            ):
-                break
             if seconds is not None and now - started >= seconds:
+                break
+            # Before the end: what a dead worker held may be all there is to do.
+            if not self._try(lambda: self._tend(keep), True):
+                break
+            is_idle = now - last_work >= linger and not self._held
+            if is_idle and not self._try(lambda: is_due(within=patience), True):
                 break
         return made
 
@@ -120,10 +128,13 @@ class Drain:
         self._trouble_since = None
         with self._lock:
             self._leaving = True
+            for lane in self._lanes.values():
+                lane.take_back_calls()
         for lane in self._lanes.values():
-            self._give_back(lane)
-        while self._held:
-            self._collect(wait=_TEND_EVERY)
+            self._try(partial(self._give_back, lane), None)
+        while self._held or self._is_unsure:
+            self._try(self._find_lost, None)
+            self._collect(wait=_TEND_EVERY if self._held else 0)
             made += self._try(self._store, 0)
             self._try(self._renew, None)
         return made
@@ -136,6 +147,7 @@ class Drain:
         except (InterfaceError, OperationalError):
             now = time.monotonic()
             self._trouble_since = self._trouble_since or now
+            self._is_unsure = True
             if now - self._trouble_since > _TROUBLE_SECONDS:
                 raise
             logger.warning("The database failed; the step is tried again.", exc_info=True)
@@ -151,6 +163,7 @@ class Drain:
         """Fan out what is new and claim what is due; whether there was any."""
         if not (conf.enabled and conf.send):
             return False
+        self._find_lost()
         events = fan_out() if self._held < _HAND_MOST else 0
         replayed = replay.step() if self._held < _HAND_MOST else 0
         found, self._behind = events + replayed > 0, events == BATCH
@@ -173,6 +186,14 @@ class Drain:
                 self._behind = self._behind or (len(claimed) == room and not due.is_probed)
         self._start()
         return found
+
+    def _find_lost(self) -> None:
+        """Rows of a claim whose answer was lost, and those that could not be given back: nobody
+        sends them, and what follows them must not go first."""
+        if self._is_unsure:
+            known = [pk for lane in self._lanes.values() for pk in self._ids(lane)]
+            claim.give_back_others(known, self._token)
+            self._is_unsure = False
 
     def _claim(
         self, due: claim.DueWebhook, lane: Lane, room: int, now: datetime
@@ -222,16 +243,15 @@ class Drain:
         """Hand the lane's next row to a thread; the lock is held."""
         invocation = lane.waiting.pop()
         lane.unsettled.add(invocation.pk)
-        lane.in_flight += 1
         self._slow_calls += lane.is_slow
-        self._pool.submit(self._send, lane, invocation, lane.is_slow)
+        lane.calls[invocation] = self._pool.submit(self._send, lane, invocation, lane.is_slow)
 
     def _send(self, lane: Lane, invocation: Invocation, was_slow: bool) -> None:
         """In a thread: one call, and a quick lane's next one goes to the end of the line."""
         webhook = lane.webhook
         result = _attempt(webhook, invocation, lane.client)
         with self._lock:
-            lane.in_flight -= 1
+            del lane.calls[invocation]
             lane.waiting.done(invocation)
             lane.judge(result)
             self._slow_calls -= was_slow

@@ -6,9 +6,10 @@ Events are found by ``fanned_out_at``, never by an id above a mark: ids commit o
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.db import connections, router, transaction
+from django.db.models import Max
 from django.utils import timezone
 
 from auditwebhooks.delivery.line import order_key
@@ -32,11 +33,23 @@ def fan_out(limit: int = BATCH) -> int:
         events = list(_locked(waiting, using).order_by("fanned_out_at", "id").only(*_READ)[:limit])
         if not events:
             return 0
-        now = timezone.now()
+        now = _after_all_before(using)
         insert_rows(Invocation, _rows(events, using, now), using)
         done = [event.pk for event in events]
         Event.objects.using(using).filter(pk__in=done).update(fanned_out_at=now)
     return len(events)
+
+
+# Clocks that differ by more are broken, and not followed.
+_CLOCKS_DIFFER = timedelta(seconds=10)
+
+
+def _after_all_before(using: str) -> datetime:
+    """Now, but not before what was fanned out last, by the clock of another machine: what is due
+    first is sent first."""
+    now = timezone.now()
+    last = Event.objects.using(using).aggregate(last=Max("fanned_out_at"))["last"]
+    return last if last and now < last < now + _CLOCKS_DIFFER else now
 
 
 def _locked(waiting: EventQuerySet[Event], using: str) -> EventQuerySet[Event]:

@@ -6,6 +6,7 @@ A slow receiver keeps its lane busy and no other.
 from __future__ import annotations
 
 import time
+from concurrent.futures import Future
 
 from auditwebhooks.conf import conf
 from auditwebhooks.delivery.line import Line
@@ -31,8 +32,8 @@ class Lane:
         # Its last call took long, or found nobody.
         self.is_slow = is_slow
         self.waiting = Line()
-        # Calls that threads are making now.
-        self.in_flight = 0
+        # Calls that threads make now, or will.
+        self.calls: dict[Invocation, Future[None]] = {}
         # Started and not stored yet.
         self.unsettled: set[int] = set()
         self._rate = 0.0
@@ -46,6 +47,18 @@ class Lane:
     @property
     def held(self) -> int:
         return len(self.waiting) + len(self.unsettled)
+
+    @property
+    def in_flight(self) -> int:
+        return len(self.calls)
+
+    def take_back_calls(self) -> None:
+        """What no thread has begun waits again."""
+        for invocation, call in list(self.calls.items()):
+            if call.cancel():
+                del self.calls[invocation]
+                self.unsettled.discard(invocation.pk)
+                self.waiting.put_back(invocation)
 
     def room(self) -> int:
         """How many more rows to claim: few for a slow receiver, many for a fast one."""

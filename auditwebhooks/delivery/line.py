@@ -59,6 +59,10 @@ class Line:
         """The next row to send; ``done`` must follow when its call has ended."""
         return self._ready.popleft()
 
+    def put_back(self, row: Invocation) -> None:
+        """It was not sent after all."""
+        self._ready.appendleft(row)
+
     def done(self, row: Invocation) -> None:
         if row.order_key is None:
             return

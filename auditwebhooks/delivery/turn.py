@@ -6,6 +6,8 @@ import logging
 import time
 from datetime import timedelta
 
+from django.db import InterfaceError, OperationalError
+
 from auditwebhooks import queue, wake
 from auditwebhooks.conf import conf
 from auditwebhooks.delivery.drain import Drain, is_due
@@ -38,8 +40,7 @@ def take_turn() -> int:
                 patience=PATIENCE if leads else timedelta(0),
                 keep=lambda backlog, slot=slot: _keep(slot, backlog),  # type: ignore[misc]
             )
-            slot.release()
-            slot = _after_release(leads, time.monotonic() >= until)
+            slot = _hand_over(slot, time_is_over=time.monotonic() >= until)
         made += drain.finish()
     return made
 
@@ -57,6 +58,17 @@ def call_helpers() -> None:
     for number in range(1, conf.drainers):
         if wake.call(number):
             queue.enqueue(wake.DRAIN_TASK, timeout=wake.longest_run())
+
+
+def _hand_over(slot: wake.Slot, *, time_is_over: bool) -> wake.Slot | None:
+    """Where the database fails, the slot ends by itself and a sweep looks; what is in flight is
+    still to be stored."""
+    try:
+        slot.release()
+        return _after_release(slot.number == wake.BELL, time_is_over)
+    except (InterfaceError, OperationalError):
+        logger.warning("The database failed; a slot was not handed over.", exc_info=True)
+        return None
 
 
 def _after_release(leads: bool, time_is_over: bool) -> wake.Slot | None:
