@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from auditwebhooks.registry import Options, registry
-from auditwebhooks.subject import _key_text, describe, name_of, subject_of
+from auditwebhooks.subject import describe, key_text, name_of, subject_of
 from tests.testapp.models import Account, Article, ArticleProxy, Restaurant, Section
 
 MARK = "canary"
@@ -100,7 +100,7 @@ def test_only_the_fields_that_were_named() -> None:
     [(7, "7"), ("a-b", "a-b"), (("ü", 1), '["ü",1]'), ((1, None), "[1,null]")],
 )
 def test_keys_as_text(pk: Any, text: str) -> None:
-    assert _key_text(pk) == text
+    assert key_text(pk) == text
 
 
 def test_a_name_that_never_ends_is_told_by_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
