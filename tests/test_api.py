@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from rest_framework.test import APIClient
 
 from auditwebhooks.models import Event, Invocation, Webhook
@@ -269,3 +271,52 @@ def test_single_rows_are_found_and_cannot_be_written() -> None:
     for url in (event, one):
         assert client.delete(url).status_code in (403, 405)
         assert client.put(url, {}).status_code in (403, 405)
+
+
+@pytest.mark.parametrize("kind", ["webhooks", "invocations", "events"])
+def test_a_parameter_that_a_list_does_not_know_is_refused(kind: str) -> None:
+    client = someone(f"view_{kind.removesuffix('s')}")
+    answer = client.get(f"/api/audit/{kind}/?colour=red&staus=failed&page_size=1")
+
+    assert answer.status_code == 400
+    assert set(answer.json()) == {"colour", "staus"}
+    [reason] = answer.json()["staus"]
+    assert "no such parameter" in reason
+    assert {"webhooks": "active", "invocations": "status", "events": "actor_id"}[kind] in reason
+    assert "cursor" in reason
+
+
+def test_a_list_of_replays_refuses_it_too() -> None:
+    webhook = make_webhook()
+    url = f"{WEBHOOKS}{webhook.pk}/replay/"
+    client = someone("view_webhook", "view_replay")
+
+    assert client.get(f"{url}?page_size=1").status_code == 200
+    assert client.get(f"{url}?status=running").status_code == 400
+
+
+def test_every_filter_that_is_told_works() -> None:
+    client = someone("view_webhook", "view_invocation", "view_event")
+    for kind in ("webhooks", "invocations", "events"):
+        [reason] = client.get(f"/api/audit/{kind}/?x=").json()["x"]
+        for name in reason.removesuffix(".").split("Known: ")[1].split(", "):
+            assert client.get(f"/api/audit/{kind}/?{name}=").status_code == 200, name
+    assert client.get("/api/audit/events/?format=json").status_code == 200
+
+
+def test_a_list_of_invocations_has_bodies_when_it_is_asked_for_them() -> None:
+    client = someone("view_invocation")
+    row = make_invocation(make_webhook(), request_body="sent", response_body="came")
+    url = "/api/audit/invocations/"
+
+    with CaptureQueriesContext(connection) as queries:
+        [listed] = client.get(url).json()["results"]
+    assert "request_body" not in listed
+    assert "response_body" not in listed
+    assert not any("_body" in one["sql"] for one in queries.captured_queries)
+    [whole] = client.get(f"{url}?include=body").json()["results"]
+    assert (whole["request_body"], whole["response_body"]) == ("sent", "came")
+    assert client.get(f"{url}{row.pk}/").json() == whole
+    assert client.get(f"{url}?include=payload").json() == {
+        "include": ["Only body can be included."]
+    }

@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from auditwebhooks import journal
 from auditwebhooks.admin.display import ReadOnlyAdmin, dot, link, moment
+from auditwebhooks.admin.links import page_of
 from auditwebhooks.admin.resending import may_resend
 from auditwebhooks.delivery.replay import cancel
 from auditwebhooks.enums import ReplayStatus
@@ -55,7 +56,13 @@ class ReplayAdmin(ReadOnlyAdmin):
     def get_readonly_fields(
         self, request: HttpRequest, obj: Replay | None = None
     ) -> tuple[str, ...]:
-        return self.fields
+        return self.get_fields(request, obj)
+
+    def get_fields(self, request: HttpRequest, obj: Replay | None = None) -> tuple[str, ...]:
+        """The webhook as a link, for those who may view it."""
+        if obj is None or page_of(self.admin_site, request, obj.webhook):
+            return self.fields
+        return ("webhook_name", *self.fields[1:])
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Who may start one sees how far it is."""

@@ -130,6 +130,9 @@ class WebhookSerializer(KnownFields, WebhookModelSerializer):
         return self.webhook
 
 
+BODIES = ("request_body", "response_body")
+
+
 class InvocationSerializer(InvocationModelSerializer):
     class Meta:
         model = Invocation
@@ -161,6 +164,17 @@ class InvocationSerializer(InvocationModelSerializer):
             "finished_at",
         )
         read_only_fields = fields
+
+
+class ListedInvocationSerializer(InvocationSerializer):
+    """The bodies only where they are asked for: they are most of what there is to read."""
+
+    request_body = serializers.CharField(required=False)
+    response_body = serializers.CharField(required=False)
+
+    def get_fields(self) -> dict[str, Any]:
+        bodies = () if self.context.get("with_bodies", True) else BODIES
+        return {name: one for name, one in super().get_fields().items() if name not in bodies}
 
 
 class EventSerializer(EventModelSerializer):

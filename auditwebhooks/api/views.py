@@ -6,8 +6,9 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from django.db.models import QuerySet
 from django.utils import timezone
-from django_filters.rest_framework import DjangoFilterBackend
+from django.utils.translation import gettext as _
 from rest_framework import mixins, viewsets
 from rest_framework.decorators import action
 from rest_framework.exceptions import NotFound, ValidationError
@@ -19,7 +20,13 @@ from rest_framework.status import HTTP_201_CREATED, HTTP_202_ACCEPTED
 
 from auditwebhooks import journal
 from auditwebhooks.api.etags import TaggedViewSet
-from auditwebhooks.api.filters import EventFilter, InvocationFilter, WebhookFilter
+from auditwebhooks.api.filters import (
+    EventFilter,
+    InvocationFilter,
+    KnownFilters,
+    WebhookFilter,
+    refuse_unknown,
+)
 from auditwebhooks.api.idempotency import idempotent
 from auditwebhooks.api.permissions import (
     MayChange,
@@ -29,8 +36,10 @@ from auditwebhooks.api.permissions import (
     ModelPermissions,
 )
 from auditwebhooks.api.serializers import (
+    BODIES,
     EventSerializer,
     InvocationSerializer,
+    ListedInvocationSerializer,
     NoFields,
     ReplaySerializer,
     SelectionSerializer,
@@ -52,6 +61,9 @@ else:
     GenericViewSet = viewsets.GenericViewSet
     Listed = mixins.ListModelMixin
 
+# What a list leaves out unless it is asked for: ?include=body.
+INCLUDE, BODY = "include", "body"
+
 
 class NewestFirst(CursorPagination):
     """By id: unique, indexed, and the same however many rows come in meanwhile."""
@@ -71,7 +83,7 @@ class WebhookViewSet(TaggedViewSet):
     serializer_class = WebhookSerializer
     permission_classes = [ModelPermissions]
     pagination_class = WebhooksNewestFirst
-    filter_backends = [DjangoFilterBackend]
+    filter_backends = [KnownFilters]
     filterset_class = WebhookFilter
 
     @action(detail=False, methods=["post"], url_path="test", permission_classes=[MayTest])
@@ -109,6 +121,7 @@ class WebhookViewSet(TaggedViewSet):
     @action(detail=True, methods=["get"], url_path="replay", permission_classes=[MayReplay])
     def replays(self, request: Request, pk: str) -> Response:
         """The webhook's replays and how far they are, newest first."""
+        refuse_unknown(request, self, set())
         rows: Any = Replay.objects.filter(webhook=self.get_object())
         page: Any = self.paginate_queryset(rows)
         return self.get_paginated_response(ReplaySerializer(page, many=True).data)
@@ -156,8 +169,27 @@ class InvocationViewSet(Listed, mixins.RetrieveModelMixin, GenericViewSet):
     serializer_class = InvocationSerializer
     permission_classes = [ModelPermissions]
     pagination_class = NewestFirst
-    filter_backends = [DjangoFilterBackend]
+    filter_backends = [KnownFilters]
     filterset_class = InvocationFilter
+    own_parameters = (INCLUDE,)
+
+    def get_queryset(self) -> QuerySet[Invocation]:
+        return super().get_queryset() if self._with_bodies() else self.queryset.defer(*BODIES)
+
+    def get_serializer_class(self) -> Any:
+        return ListedInvocationSerializer if self.action == "list" else self.serializer_class
+
+    def get_serializer_context(self) -> dict[str, Any]:
+        return {**super().get_serializer_context(), "with_bodies": self._with_bodies()}
+
+    def _with_bodies(self) -> bool:
+        """A list tells them where it is asked to, one invocation always."""
+        if self.action != "list":
+            return True
+        asked = set(self.request.query_params.get(INCLUDE, "").split(",")) - {""}
+        if asked - {BODY}:
+            raise ValidationError({INCLUDE: [_("Only body can be included.")]})
+        return bool(asked)
 
     @action(detail=True, methods=["post"], url_path="send-again", permission_classes=[MayResend])
     @idempotent(atomic=True)
@@ -177,6 +209,6 @@ class EventViewSet(Listed, mixins.RetrieveModelMixin, GenericViewSet):
     serializer_class = EventSerializer
     permission_classes = [ModelPermissions]
     pagination_class = NewestFirst
-    filter_backends = [DjangoFilterBackend]
+    filter_backends = [KnownFilters]
     filterset_class = EventFilter
     lookup_field = "event_id"

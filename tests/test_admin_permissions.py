@@ -1,0 +1,118 @@
+"""Who may see less sees no secret, no link that is forbidden and no button that is."""
+
+from __future__ import annotations
+
+import html
+import re
+
+import pytest
+from django.contrib.auth.models import Permission, User
+from django.test import Client
+from django.utils import timezone
+
+import auditwebhooks
+from auditwebhooks.models import Replay
+from tests.factories import SECRET, make_event, make_invocation, make_webhook
+from tests.testapp.models import Article
+
+pytestmark = pytest.mark.django_db
+
+VIEWS = ("view_event", "view_invocation", "view_webhook", "view_replay", "view_article")
+
+# Each leads further only where it is followed by somebody who may.
+SETS = [
+    *((one,) for one in VIEWS),
+    ("view_event", "view_invocation"),
+    ("view_invocation", "view_webhook"),
+    ("view_event", "view_article"),
+    ("view_replay", "view_webhook"),
+    VIEWS,
+    ("resend_invocation",),
+    (*VIEWS, "resend_invocation"),
+]
+
+
+@pytest.fixture(autouse=True)
+def everything() -> None:
+    webhook = make_webhook(
+        url="https://hooks.example.com/T0/canary-path",
+        headers={"X-Key": "canary-value"},
+        signing_secret=SECRET,
+        event_types=[],
+    )
+    Article.objects.create(title="News")
+    event = make_event()
+    make_invocation(
+        webhook, event=event, status="failed", outcome="http_status", response_status=401
+    )
+    make_invocation(webhook, event=event, attempt=2, trigger="retry")
+    now = timezone.now()
+    Replay.objects.create(webhook=webhook, webhook_name=webhook.name, since=now, until=now)
+
+
+def log_in(client: Client, permissions: tuple[str, ...]) -> None:
+    with auditwebhooks.paused():
+        user = User.objects.create_user("viewer", is_staff=True)
+        user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
+        client.force_login(user)
+
+
+def crawl(client: Client, *, with_filters: bool = False) -> dict[str, str]:
+    """Every page that is reached by links from the front page."""
+    pages: dict[str, str] = {}
+    waiting = ["/admin/"]
+    while waiting:
+        url = waiting.pop()
+        if url in pages:
+            continue
+        answer = client.get(url)
+        assert answer.status_code == 200, url
+        pages[url] = answer.content.decode()
+        body = pages[url].split("<main", 1)[-1]
+        found = (html.unescape(one) for one in re.findall(r'<a[^>]*href="([^"#]*)"', body))
+        for one in found:
+            if one.startswith(("/admin/auditwebhooks/", "/admin/testapp/")):
+                waiting.append(one)
+            elif with_filters and one.startswith("?") and "?" not in url:
+                waiting.append(url + one)
+    return pages
+
+
+@pytest.mark.parametrize("permissions", SETS, ids="+".join)
+def test_every_link_leads_somewhere_and_nothing_is_told(
+    client: Client, permissions: tuple[str, ...]
+) -> None:
+    log_in(client, permissions)
+    pages = crawl(client, with_filters=permissions == VIEWS)
+
+    for page in pages.values():
+        assert "canary" not in page
+        assert SECRET not in page
+        if "resend_invocation" not in permissions:
+            assert "Send again" not in page
+            assert "send_again" not in page
+        assert 'name="_save"' not in page
+        assert 'name="_test"' not in page
+        assert "deletelink" not in page
+        assert "addlink" not in page
+
+
+def test_the_crawl_reaches_all_pages(client: Client) -> None:
+    log_in(client, VIEWS)
+    kinds = {re.sub(r"[0-9a-f]{8}-[0-9a-f-]+|\d+|\?.*", "", url) for url in crawl(client)}
+
+    for kind in ("event", "invocation", "replay", "webhook"):
+        assert f"/admin/auditwebhooks/{kind}/" in kinds
+        assert f"/admin/auditwebhooks/{kind}//change/" in kinds
+    assert "/admin/testapp/article//change/" in kinds
+    assert "/admin/auditwebhooks/event//payload/" in kinds
+
+
+@pytest.mark.parametrize("permissions", [(), ("view_webhook",)])
+def test_the_logs_are_for_their_viewers(client: Client, permissions: tuple[str, ...]) -> None:
+    log_in(client, permissions)
+
+    for kind in ("event", "invocation"):
+        assert client.get(f"/admin/auditwebhooks/{kind}/").status_code == 403
+        data = {"action": "send_again", "_selected_action": 1}
+        assert client.post(f"/admin/auditwebhooks/{kind}/", data).status_code == 403
