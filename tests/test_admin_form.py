@@ -127,5 +127,20 @@ def test_help_stands_beside_every_field(client: Client) -> None:
 
     without = {name for name, field in form.fields.items() if not field.help_text}
     assert without == {"type", "version"}
-    assert "10" in str(form.fields["timeout_in_sec"].help_text)
-    assert "60" in str(form.fields["timeout_in_sec"].help_text)
+    assert str(form.fields["timeout_in_sec"].help_text).endswith("1 to 60. Empty: 10.")
+
+
+def test_a_page_with_errors_does_not_speak_of_secrets_that_are_not_stored(client: Client) -> None:
+    webhook = make_webhook(headers={"X-Kept": "1"})
+    data = shown(client.get(change_url(webhook)).content.decode())
+    data |= {"name": "", "headers-1-key": "X-New", "headers-1-value": ""}
+
+    page = client.post(change_url(webhook), data).content.decode()
+
+    assert "A secret is stored" not in page
+    row = re.search(r'value="X-New".*?</div>', page, re.S)
+    assert row is not None
+    assert "type it again" in row[0]
+    row = re.search(r'value="X-Kept".*?</div>', page, re.S)
+    assert row is not None
+    assert "stored: leave empty to keep" in row[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any
 
 from django.contrib import admin
@@ -15,6 +16,7 @@ from django.utils import timezone
 from django.utils.formats import number_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.timesince import timesince
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -92,10 +94,10 @@ class WebhookColumns(ModelAdmin):
     def last_result(self, webhook: Webhook) -> str:
         success, failure = webhook.last_success_at, webhook.last_failure_at
         if success is not None and (failure is None or success >= failure):
-            return _result("good", _("succeeded"), moment(success))
-        return "-" if failure is None else _result("bad", _("failed"), moment(failure))
+            return _result("good", _("succeeded %s ago"), success)
+        return "-" if failure is None else _result("bad", _("failed %s ago"), failure)
 
-    @admin.display(description=gettext_lazy("Success, 24 hours"))
+    @admin.display(description=gettext_lazy("Success 24 h"))
     def success_rate(self, webhook: Any) -> str:
         rate = webhook.glance.success_rate
         if rate is None:
@@ -109,7 +111,12 @@ class WebhookColumns(ModelAdmin):
         return number_format(webhook.glance.backlog)
 
 
-def _result(kind: str, word: str, at: str) -> SafeString:
+def _result(kind: str, words: str, at: datetime) -> SafeString:
+    """The exact time takes too much of a line: it is told where one points."""
+    ago = timesince(at, depth=1)
     return format_html(
-        '<span class="auditwebhooks-verdict auditwebhooks-{}">{}</span> {}', kind, word, at
+        '<span class="auditwebhooks-verdict auditwebhooks-{}" title="{}">{}</span>',
+        kind,
+        moment(at),
+        words % ago,
     )

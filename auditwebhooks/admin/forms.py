@@ -77,7 +77,7 @@ class BodyTemplateFormField(forms.CharField):
 class EventTypesFormField(forms.CharField):
     """One pattern on each line."""
 
-    widget = EventTypesInput(attrs={"rows": 3})
+    widget = EventTypesInput(attrs={"rows": 3, "class": "vLargeTextField", "spellcheck": "false"})
 
     def prepare_value(self, value: Any) -> Any:
         return "\n".join(value) if isinstance(value, list) else value
@@ -215,7 +215,7 @@ class WebhookForm(ModelForm):
                     "The duration in seconds to wait before marking the request as failed: 1 to "
                     "%(most)s. Empty: %(default)s."
                 ),
-                lambda: {"most": conf.max_timeout, "default": conf.default_timeout},
+                lambda: {"most": f"{conf.max_timeout:g}", "default": f"{conf.default_timeout:g}"},
             ),
             "max_attempts": bounded(
                 gettext_lazy("How often a delivery is tried: 1 to %(most)s. Empty: %(most)s."),
@@ -238,6 +238,13 @@ class WebhookForm(ModelForm):
         super().__init__(*args, **kwargs)
         if not self.instance._state.adding:
             self.initial["version"] = self.instance.version
+        # For the pages with errors, which show what was typed.
+        for name, attribute, known in (
+            ("headers", "stored", frozenset(self.instance.headers)),
+            ("signing_secret", "is_stored", bool(self.instance.signing_secret)),
+        ):
+            if name in self.fields:
+                setattr(self.fields[name].widget, attribute, known)
 
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data

@@ -3,7 +3,7 @@ always there, and the script only adds more."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import accumulate
 from typing import Any
 
@@ -68,12 +68,20 @@ class HeaderRows(RowsWidget):
 
     template_name = "admin/auditwebhooks/header_rows.html"
     parts = ("key", "value")
+    # Names of the headers whose values are in the database.
+    stored: Collection[str] = ()
 
     def rows_of(self, value: Any) -> Iterable[Mapping[str, Any]]:
         if isinstance(value, Mapping):
             return [{"key": key, "kept": True} for key in value]
         # As it was sent. Typed values are not sent back into a page.
-        return [{"key": row["key"], "kept": row["value"] in ("", MASK)} for row in value or []]
+        return [
+            {
+                "key": row["key"],
+                "kept": row["value"] in ("", MASK) and row["key"].strip() in self.stored,
+            }
+            for row in value or []
+        ]
 
 
 class ValidatorRows(RowsWidget):
@@ -129,10 +137,12 @@ class SecretInput(forms.PasswordInput):
     """A password box that keeps what is stored while it is empty, and a box to take it away."""
 
     template_name = "admin/auditwebhooks/secret_input.html"
+    is_stored = False
 
     def get_context(self, name: str, value: Any, attrs: dict[str, Any] | None) -> dict[str, Any]:
         context = super().get_context(name, None, attrs)
-        context["widget"]["is_stored"] = value == MASK
+        # Not the value: an empty box is sent as one that keeps what there is.
+        context["widget"]["is_stored"] = self.is_stored
         context["widget"]["remove_name"] = f"{name}-remove"
         return context
 
