@@ -104,13 +104,22 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "admin.links",
         "admin.tips",
         "admin.widgets",
-        "api.serializers",
+        "api.openapi",
         "api.permissions",
         "api.filters",
         "api.idempotency",
         "api.etags",
     ),
-    ("admin.forms", "admin.columns", "admin.resending", "api.views", "api.vocabulary"),
+    (
+        "admin.forms",
+        "admin.columns",
+        "admin.resending",
+        "api.serializers",
+        "api.vocabulary",
+        "api.schema",
+    ),
+    ("api.answers",),
+    ("api.views",),
     ("admin.history", "templatetags.auditwebhooks_history"),
     (
         "admin.attempts",
@@ -273,6 +282,14 @@ def test_only_the_metrics_need_prometheus_and_nothing_needs_them(
     if name != "metrics":
         assert not any(module.startswith("prometheus_client") for module in imports)
         assert "metrics" not in imported_names(tree)
+
+
+@pytest.mark.parametrize(("name", "tree"), ALL)
+def test_only_the_openapi_schema_needs_drf_spectacular(name: str, tree: ast.Module) -> None:
+    imports = {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    if name not in ("api.openapi", "api.schema"):
+        assert not any(module.startswith("drf_spectacular") for module in imports)
+        assert "api.schema" not in imported_names(tree) or name == "api.urls"
 
 
 @pytest.mark.parametrize(("name", "tree"), ALL)

@@ -70,6 +70,13 @@ class MayChange(DjangoModelPermissions):
         return [CHANGE_WEBHOOK]
 
 
+class MayUseTheApp(BasePermission):
+    """What the API looks like, for those who have any permission of it."""
+
+    def has_permission(self, request: Request, view: APIView) -> bool:
+        return bool(request.user.has_module_perms("auditwebhooks"))
+
+
 class MayKnowEvents(BasePermission):
     """What events look like, for those who see them and those who see what they are sent to."""
 

@@ -13,21 +13,99 @@ from django.utils.translation import gettext as _
 from rest_framework import serializers
 
 from auditwebhooks import rules
+from auditwebhooks.api.openapi import Base, component, shaped
 from auditwebhooks.delivery.selection import Selection
+from auditwebhooks.enums import (
+    ActorType,
+    Method,
+    Outcome,
+    ReplayStatus,
+    Status,
+    Trigger,
+    WebhookType,
+)
 from auditwebhooks.models import Event, Invocation, Replay, Webhook
 
 if TYPE_CHECKING:
-    Base = serializers.Serializer[Any]
     WebhookModelSerializer = serializers.ModelSerializer[Webhook]
     InvocationModelSerializer = serializers.ModelSerializer[Invocation]
     EventModelSerializer = serializers.ModelSerializer[Event]
     ReplayModelSerializer = serializers.ModelSerializer[Replay]
 else:
-    Base = serializers.Serializer
     WebhookModelSerializer = serializers.ModelSerializer
     InvocationModelSerializer = serializers.ModelSerializer
     EventModelSerializer = serializers.ModelSerializer
     ReplayModelSerializer = serializers.ModelSerializer
+
+
+_TEXT = {"type": "string"}
+_TEXTS = {"type": "array", "items": _TEXT}
+_VALIDATOR = {
+    "type": "object",
+    "properties": {"json_path": _TEXT, "expected_values": _TEXTS},
+    "required": ["json_path", "expected_values"],
+}
+_VALIDATION_RESULT = {
+    "type": "object",
+    "properties": {
+        "json_path": _TEXT,
+        "expected_values": _TEXTS,
+        "found": _TEXTS,
+        "passed": {"type": "boolean"},
+        "reading": _TEXT,
+    },
+}
+
+
+@shaped({"type": "object", "additionalProperties": _TEXT})
+class HeadersField(serializers.DictField):
+    pass
+
+
+@shaped({"type": "array", "items": _VALIDATOR})
+class ValidatorsField(serializers.JSONField):
+    pass
+
+
+@shaped(_TEXTS)
+class TextsField(serializers.JSONField):
+    pass
+
+
+@shaped({"type": "object", "additionalProperties": _TEXT})
+class StoredHeadersField(serializers.JSONField):
+    pass
+
+
+@shaped({"type": "array", "items": _VALIDATION_RESULT})
+class ValidationResultsField(serializers.JSONField):
+    pass
+
+
+@shaped({"type": "object", "additionalProperties": {"type": "number"}})
+class TimingsField(serializers.JSONField):
+    pass
+
+
+@shaped({"type": "object", "description": "As payload-schema/ has it."})
+class PayloadField(serializers.JSONField):
+    pass
+
+
+def _choice(name: str, values: list[str]) -> Any:
+    """A field whose values have a name of their own in the OpenAPI schema: those that are made for
+    them there would be the host's own, too."""
+    field = type(name, (serializers.ChoiceField,), {})
+    return shaped({"type": "string", "enum": values}, f"Audit{name}")(field)
+
+
+TypeField = _choice("Type", WebhookType.values)
+MethodField = _choice("Method", Method.values)
+TriggerField = _choice("Trigger", Trigger.values)
+StatusField = _choice("Status", Status.values)
+OutcomeField = _choice("Outcome", [*Outcome.values, ""])
+ActorTypeField = _choice("ActorType", ActorType.values)
+ReplayStatusField = _choice("ReplayStatus", ReplayStatus.values)
 
 
 class KnownFields(Base):
@@ -41,19 +119,23 @@ class KnownFields(Base):
         return super().to_internal_value(data)
 
 
+@component("AuditNothing")
 class NoFields(KnownFields):
     """For a request that says all by its URL."""
 
 
+@component("AuditWebhook")
 class WebhookSerializer(KnownFields, WebhookModelSerializer):
     """After ``is_valid()`` the webhook with the given values, not saved yet, is in ``webhook``."""
 
+    type = TypeField(choices=WebhookType.choices, required=False)
+    method = MethodField(choices=Method.choices, required=False)
     # Read masked; "***" keeps what is stored.
-    headers = serializers.DictField(required=False)
+    headers = HeadersField(required=False)
     signing_secret = serializers.CharField(required=False, allow_blank=True)
     url = serializers.CharField()
-    response_validators = serializers.JSONField(required=False)
-    event_types = serializers.JSONField(required=False)
+    response_validators = ValidatorsField(required=False)
+    event_types = TextsField(required=False)
 
     webhook: Webhook
 
@@ -133,7 +215,16 @@ class WebhookSerializer(KnownFields, WebhookModelSerializer):
 BODIES = ("request_body", "response_body")
 
 
+@component("AuditInvocation")
 class InvocationSerializer(InvocationModelSerializer):
+    trigger = TriggerField(choices=Trigger.choices, read_only=True)
+    status = StatusField(choices=Status.choices, read_only=True)
+    outcome = OutcomeField(choices=Outcome.choices, read_only=True)
+    request_headers = StoredHeadersField(read_only=True)
+    response_headers = StoredHeadersField(read_only=True)
+    validation_results = ValidationResultsField(read_only=True)
+    timings = TimingsField(read_only=True)
+
     class Meta:
         model = Invocation
         fields = (
@@ -166,6 +257,7 @@ class InvocationSerializer(InvocationModelSerializer):
         read_only_fields = fields
 
 
+@component("AuditListedInvocation")
 class ListedInvocationSerializer(InvocationSerializer):
     """The bodies only where they are asked for: they are most of what there is to read."""
 
@@ -177,8 +269,10 @@ class ListedInvocationSerializer(InvocationSerializer):
         return {name: one for name, one in super().get_fields().items() if name not in bodies}
 
 
+@component("AuditEvent")
 class EventSerializer(EventModelSerializer):
-    payload = serializers.JSONField(read_only=True)
+    actor_type = ActorTypeField(choices=ActorType.choices, read_only=True)
+    payload = PayloadField(read_only=True)
 
     class Meta:
         model = Event
@@ -201,12 +295,13 @@ class EventSerializer(EventModelSerializer):
         read_only_fields = fields
 
 
+@component("AuditReplaySelection")
 class SelectionSerializer(KnownFields):
     """What to replay; after ``is_valid()`` it is in ``selection``."""
 
     since = serializers.DateTimeField()
     until = serializers.DateTimeField(required=False, allow_null=True, default=None)
-    event_types = serializers.JSONField(required=False)
+    event_types = TextsField(required=False)
     only_failed = serializers.BooleanField(required=False, default=False)
     dry_run = serializers.BooleanField(required=False, default=False)
 
@@ -237,7 +332,11 @@ class SelectionSerializer(KnownFields):
         return attrs
 
 
+@component("AuditReplay")
 class ReplaySerializer(ReplayModelSerializer):
+    event_types = TextsField(read_only=True)
+    status = ReplayStatusField(choices=ReplayStatus.choices, read_only=True)
+
     class Meta:
         model = Replay
         fields = (

@@ -1,6 +1,7 @@
-from django.urls import path
+from django.urls import URLPattern, URLResolver, path
 from rest_framework.routers import SimpleRouter
 
+from auditwebhooks.api.openapi import IS_INSTALLED
 from auditwebhooks.api.views import EventViewSet, InvocationViewSet, WebhookViewSet
 from auditwebhooks.api.vocabulary import EventTypes, PayloadSchema
 
@@ -11,8 +12,14 @@ router.register("webhooks", WebhookViewSet)
 router.register("invocations", InvocationViewSet)
 router.register("events", EventViewSet)
 
-urlpatterns = [
+urlpatterns: list[URLPattern | URLResolver] = [
     *router.urls,
     path("event-types/", EventTypes.as_view(), name="event-types"),
     path("payload-schema/", PayloadSchema.as_view(), name="payload-schema"),
 ]
+
+if IS_INSTALLED:
+    from auditwebhooks.api.schema import Schema
+
+    described = tuple(urlpatterns)
+    urlpatterns.append(path("schema/", Schema.as_view(patterns=described), name="schema"))

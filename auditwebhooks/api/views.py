@@ -19,6 +19,12 @@ from rest_framework.response import Response
 from rest_framework.status import HTTP_201_CREATED, HTTP_202_ACCEPTED
 
 from auditwebhooks import journal
+from auditwebhooks.api.answers import (
+    CountSerializer,
+    NewSecretSerializer,
+    ResultSerializer,
+    StatsSerializer,
+)
 from auditwebhooks.api.etags import TaggedViewSet
 from auditwebhooks.api.filters import (
     EventFilter,
@@ -28,6 +34,15 @@ from auditwebhooks.api.filters import (
     refuse_unknown,
 )
 from auditwebhooks.api.idempotency import idempotent
+from auditwebhooks.api.openapi import (
+    IDEMPOTENCY_KEY,
+    IF_MATCH,
+    IF_NONE_MATCH,
+    described,
+    operation,
+    operations,
+    query,
+)
 from auditwebhooks.api.permissions import (
     MayChange,
     MayReplay,
@@ -78,6 +93,35 @@ class WebhooksNewestFirst(NewestFirst):
     ordering = ("-created_at", "-id")  # type: ignore[assignment]
 
 
+@operations(
+    list=operation("webhooks_list", {200: WebhookSerializer(many=True)}, refuses=[400]),
+    create=operation("webhooks_create", {201: WebhookSerializer}, refuses=[400]),
+    retrieve=operation(
+        "webhooks_read",
+        {200: WebhookSerializer, 304: "It is as the ETag in If-None-Match has it."},
+        refuses=[404],
+        parameters=[IF_NONE_MATCH],
+    ),
+    update=operation(
+        "webhooks_replace",
+        {200: WebhookSerializer},
+        refuses=[400, 404, 412],
+        parameters=[IF_MATCH],
+    ),
+    partial_update=operation(
+        "webhooks_change",
+        {200: WebhookSerializer},
+        refuses=[400, 404, 412],
+        parameters=[IF_MATCH],
+    ),
+    destroy=operation(
+        "webhooks_delete",
+        {204: "It is deleted; its invocations are kept."},
+        refuses=[404, 412],
+        parameters=[IF_MATCH],
+    ),
+)
+@described
 class WebhookViewSet(TaggedViewSet):
     queryset = Webhook.objects.select_related("health")
     serializer_class = WebhookSerializer
@@ -86,12 +130,25 @@ class WebhookViewSet(TaggedViewSet):
     filter_backends = [KnownFilters]
     filterset_class = WebhookFilter
 
+    @operation(
+        "webhooks_test_values",
+        {200: ResultSerializer},
+        refuses=[400, 409, 422],
+        parameters=[IDEMPOTENCY_KEY],
+    )
     @action(detail=False, methods=["post"], url_path="test", permission_classes=[MayTest])
     @idempotent(atomic=False)
     def test_values(self, request: Request) -> Response:
         """Test the values of the body; nothing is saved."""
         return self._test(self.get_serializer(data=request.data))
 
+    @operation(
+        "webhooks_test",
+        {200: ResultSerializer},
+        refuses=[400, 404, 409, 422],
+        parameters=[IDEMPOTENCY_KEY],
+        request=WebhookSerializer(partial=True),
+    )
     @action(detail=True, methods=["post"], url_path="test", permission_classes=[MayTest])
     @idempotent(atomic=False)
     def test_saved(self, request: Request, pk: str) -> Response:
@@ -99,6 +156,9 @@ class WebhookViewSet(TaggedViewSet):
         webhook = self.get_object()
         return self._test(self.get_serializer(webhook, data=request.data, partial=True))
 
+    @operation(
+        "webhooks_rotate_secret", {200: NewSecretSerializer}, refuses=[400, 404], request=None
+    )
     @action(
         detail=True, methods=["post"], url_path="rotate-secret", permission_classes=[MayChange]
     )
@@ -113,11 +173,15 @@ class WebhookViewSet(TaggedViewSet):
             raise NotFound from None
         return Response({"signing_secret": secret.reveal()}, headers={"Cache-Control": "no-store"})
 
+    @operation("webhooks_stats", {200: StatsSerializer}, refuses=[404])
     @action(detail=True, methods=["get"])
     def stats(self, request: Request, pk: str) -> Response:
         """How the webhook's deliveries went in the last 24 hours, and what waits."""
         return Response(asdict(stats_of(self.get_object().pk, timezone.now())))
 
+    @operation(
+        "replays_list", {200: ReplaySerializer(many=True)}, refuses=[400, 404], filters=False
+    )
     @action(detail=True, methods=["get"], url_path="replay", permission_classes=[MayReplay])
     def replays(self, request: Request, pk: str) -> Response:
         """The webhook's replays and how far they are, newest first."""
@@ -126,6 +190,16 @@ class WebhookViewSet(TaggedViewSet):
         page: Any = self.paginate_queryset(rows)
         return self.get_paginated_response(ReplaySerializer(page, many=True).data)
 
+    @operation(
+        "replays_start",
+        {
+            200: (CountSerializer, "Of a dry run: nothing is started."),
+            202: (ReplaySerializer, "It is started."),
+        },
+        refuses=[400, 404, 409, 422],
+        parameters=[IDEMPOTENCY_KEY],
+        request=SelectionSerializer,
+    )
     @replays.mapping.post
     @idempotent(atomic=True)
     def start_replay(self, request: Request, pk: str) -> Response:
@@ -139,6 +213,7 @@ class WebhookViewSet(TaggedViewSet):
         journal.note(request.user, [started], journal.REPLAY_STARTED)
         return Response(ReplaySerializer(started).data, status=HTTP_202_ACCEPTED)
 
+    @operation("replays_cancel", {200: ReplaySerializer}, refuses=[400, 404], request=None)
     @action(
         detail=True,
         methods=["post"],
@@ -164,6 +239,16 @@ class WebhookViewSet(TaggedViewSet):
         )
 
 
+@operations(
+    list=operation(
+        "invocations_list",
+        {200: ListedInvocationSerializer(many=True)},
+        refuses=[400],
+        parameters=[query(INCLUDE, "Have request_body and response_body told, too.", [BODY])],
+    ),
+    retrieve=operation("invocations_read", {200: InvocationSerializer}, refuses=[404]),
+)
+@described
 class InvocationViewSet(Listed, mixins.RetrieveModelMixin, GenericViewSet):
     queryset = Invocation.objects.all()
     serializer_class = InvocationSerializer
@@ -184,13 +269,21 @@ class InvocationViewSet(Listed, mixins.RetrieveModelMixin, GenericViewSet):
 
     def _with_bodies(self) -> bool:
         """A list tells them where it is asked to, one invocation always."""
-        if self.action != "list":
+        # The OpenAPI schema tells of all that there may be.
+        if self.action != "list" or getattr(self, "swagger_fake_view", False):
             return True
         asked = set(self.request.query_params.get(INCLUDE, "").split(",")) - {""}
         if asked - {BODY}:
             raise ValidationError({INCLUDE: [_("Only body can be included.")]})
         return bool(asked)
 
+    @operation(
+        "invocations_send_again",
+        {201: InvocationSerializer},
+        refuses=[400, 404, 409, 422],
+        parameters=[IDEMPOTENCY_KEY],
+        request=None,
+    )
     @action(detail=True, methods=["post"], url_path="send-again", permission_classes=[MayResend])
     @idempotent(atomic=True)
     def send_again(self, request: Request, pk: str) -> Response:
@@ -204,6 +297,11 @@ class InvocationViewSet(Listed, mixins.RetrieveModelMixin, GenericViewSet):
         return Response(InvocationSerializer(again.queued[0]).data, status=HTTP_201_CREATED)
 
 
+@operations(
+    list=operation("events_list", {200: EventSerializer(many=True)}, refuses=[400]),
+    retrieve=operation("events_read", {200: EventSerializer}, refuses=[404]),
+)
+@described
 class EventViewSet(Listed, mixins.RetrieveModelMixin, GenericViewSet):
     queryset = Event.objects.all()
     serializer_class = EventSerializer
