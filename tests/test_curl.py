@@ -28,7 +28,7 @@ def words_of(command: str) -> list[str]:
 @given(st.dictionaries(names, texts, max_size=3), texts)
 def test_a_shell_reads_what_was_sent(headers: dict[str, str], body: str) -> None:
     expected = ["--globoff", "--request", "POST", URL]
-    for name, value in headers.items():
+    for name, value in sorted(headers.items(), key=lambda header: header[0].lower()):
         expected += ["--header", f"{name}: {value}" if value else f"{name};"]
     expected += ["--data-raw", body] if body else []
 

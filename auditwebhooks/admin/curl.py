@@ -12,11 +12,12 @@ _NEXT = " \\\n  "
 
 
 def as_curl(method: str, url: str, headers: Mapping[str, str], body: str) -> str:
-    """For a POSIX shell. What is masked stays masked."""
+    """For a POSIX shell. What is masked stays masked. Headers by name: not every database keeps
+    the order in which they were sent."""
     words = [["curl", "--globoff", "--request", method, url]]
     words += [
         ["--header", _header(name, value)]
-        for name, value in headers.items()
+        for name, value in sorted(headers.items(), key=lambda header: header[0].lower())
         if name.lower() not in _BY_CURL
     ]
     if body:
