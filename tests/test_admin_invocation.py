@@ -200,12 +200,12 @@ def test_who_may_sends_it_again_and_comes_back(client: Client) -> None:
 
 
 def test_the_list_has_its_columns(client: Client, operator: User) -> None:
-    failed(event=make_event(event_type="own.thing", target_name="Prod DB"))
+    failed(event=make_event(event_type="own.thing.moved", target_name="Prod DB"))
     page = client.get(LIST).content.decode()
 
     assert re.findall(r'class="(?:[\w ]*)column-(\w+)', page) == [
         "time",
-        "webhook_name",
+        "shown_webhook",
         "about",
         "trigger",
         "attempt",
@@ -214,7 +214,7 @@ def test_the_list_has_its_columns(client: Client, operator: User) -> None:
         "http_status",
         "duration",
     ]
-    for words in ("SIEM", "own.thing Prod DB", "HTTP status", "401", "120 ms"):
+    for words in ("SIEM", ">thing.moved Prod DB", "HTTP status", "401", "120 ms"):
         assert words in page
 
 

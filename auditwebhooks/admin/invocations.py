@@ -34,7 +34,7 @@ class InvocationAdmin(LogAdmin):
     actions = ("send_again",)
     list_display = (
         "time",
-        "webhook_name",
+        "shown_webhook",
         "about",
         "trigger",
         "attempt",
@@ -92,9 +92,18 @@ class InvocationAdmin(LogAdmin):
     def time(self, invocation: Invocation) -> str:
         return moment(invocation.created_at)
 
+    @admin.display(description=gettext_lazy("Webhook"))
+    def shown_webhook(self, invocation: Invocation) -> str:
+        return invocation.webhook_name
+
     @admin.display(description=gettext_lazy("Event"))
     def about(self, invocation: Invocation) -> str:
-        return str(invocation.event or "-")
+        event = invocation.event
+        if event is None:
+            return "-"
+        # Without the app; nine columns have little room.
+        kind = event.event_type.partition(".")[2] or event.event_type
+        return f"{kind} {event.target_name}".strip()
 
     @admin.display(description=gettext_lazy("Status"))
     def shown_status(self, invocation: Invocation) -> SafeString:
