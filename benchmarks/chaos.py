@@ -47,6 +47,8 @@ T = TypeVar("T")
 
 WRITERS = 3
 WEBHOOKS = ("a", "b")
+# Seconds after which the result of a call is stored at the latest.
+TAKES = 6
 OLD, NEW = "only for tests", "the key after it"
 
 
@@ -75,8 +77,9 @@ class Receiver:
         self._lock = threading.Lock()
         # Each holds a webhook for a second.
         self._waits = min(0.02, 15 / events)
-        # (webhook's name, message id, attempt), as they arrived.
+        # (webhook's name, message id, attempt), as they arrived, and when.
         self.arrived: list[tuple[str, str, int]] = []
+        self.times: list[float] = []
         self.accepted: set[str] = set()
         self.answers: Counter[str] = Counter()
         self.server = HostileServer(self._serve, context)
@@ -96,6 +99,7 @@ class Receiver:
             with self._lock:
                 name = line.split()[1].decode().rpartition("/")[2]
                 self.arrived.append((name, message, int(headers["webhook-attempt"])))
+                self.times.append(time.monotonic())
                 answer = self._choose()
                 self.answers[answer] += 1
             if answer == "timeout":
@@ -163,6 +167,8 @@ class Chaos:
         self.receiver = receiver
         self.options = options
         self.done: Counter[str] = Counter()
+        # When something was killed that may have been calling.
+        self.disturbed: list[float] = []
         self._random = random.Random(options.seed + 1)
         self._keys = [OLD]
         self._each = options.events // WRITERS
@@ -231,6 +237,7 @@ class Chaos:
         ]
         if calling:
             self._random.choice(calling).kill()
+            self.disturbed.append(time.monotonic())
             self.done["workers killed"] += 1
 
     def kill_writer(self) -> None:
@@ -283,6 +290,7 @@ class Chaos:
                         print(f"  {error}")
             else:
                 return
+        self.disturbed.append(time.monotonic())
         self.done["all connections ended"] += 1
 
     def rotate_key(self) -> None:
@@ -348,10 +356,23 @@ class Chaos:
 
     def _restart_cluster(self) -> None:
         self.live.kill(self.cluster)
+        self.disturbed.append(time.monotonic())
         self.cluster = self._start_cluster()
 
 
 # What must be true in the end
+
+
+def unexplained(receiver: Receiver, disturbed: list[float]) -> int:
+    """Calls made again though nothing died between the call before and its result's storing."""
+    seen: dict[tuple[str, str, int], float] = {}
+    count = 0
+    for call, moment in zip(receiver.arrived, receiver.times, strict=True):
+        before = seen.get(call)
+        if before is not None:
+            count += not any(before <= one <= before + TAKES for one in disturbed)
+        seen[call] = moment
+    return count
 
 
 def violations(receiver: Receiver) -> tuple[list[str], Counter[str]]:
@@ -473,6 +494,7 @@ def main() -> None:
         chaos.run()
         seconds = time.monotonic() - started
         wrong, counts = chaos.ask(lambda: violations(receiver))
+        counts["of these explained by no kill"] = unexplained(receiver, chaos.disturbed)
         report(options, receiver, chaos, counts, seconds)
         for line in wrong[:20]:
             print(f"WRONG: {line}")
