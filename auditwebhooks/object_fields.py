@@ -11,7 +11,7 @@ from django.db import models
 from django.utils.translation import gettext as _
 
 from auditwebhooks.registry import ModelClass, registry
-from auditwebhooks.subject import Subject, describe
+from auditwebhooks.subject import Subject, describe, type_of
 
 # Of longer lists of choices the first.
 MOST_VALUES = 20
@@ -41,7 +41,7 @@ def object_fields() -> Iterator[ObjectFields]:
         subject = describe(model, options)
         yield ObjectFields(
             label=model._meta.label_lower,
-            name=options.name or str(model._meta.verbose_name),
+            name=type_of(model, options),
             fields=(*_concrete(subject), *_members(model, subject)),
         )
 

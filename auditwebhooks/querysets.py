@@ -6,7 +6,9 @@ from typing import Any, NoReturn, Self, TypeVar
 
 from django.db import router
 from django.db.models import Model, QuerySet
+from django.utils import timezone
 
+from auditwebhooks.enums import Outcome, Status
 from auditwebhooks.exceptions import AppendOnlyError
 
 M = TypeVar("M", bound=Model, covariant=True)
@@ -16,6 +18,19 @@ class PrimaryQuerySet(QuerySet[M]):
     def primary(self) -> Self:
         """Rows as the database that is written to has them: a replica lags behind."""
         return self.using(router.db_for_write(self.model))
+
+
+class InvocationQuerySet(PrimaryQuerySet[M]):
+    def cancel(self, message: object) -> int:
+        """End what is not to be sent, with a sentence that says why; how many rows."""
+        return self.update(
+            status=Status.FAILED,
+            outcome=Outcome.CANCELLED,
+            message=str(message),
+            finished_at=timezone.now(),
+        )
+
+    cancel.alters_data = True  # type: ignore[attr-defined]
 
 
 class WebhookQuerySet(PrimaryQuerySet[M]):

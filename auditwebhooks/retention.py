@@ -22,7 +22,7 @@ from auditwebhooks.conf import conf
 from auditwebhooks.enums import Status
 from auditwebhooks.models import Event, Invocation
 from auditwebhooks.querysets import EventQuerySet, PrimaryQuerySet
-from auditwebhooks.rows import let_others_write, take_write_lock
+from auditwebhooks.rows import let_others_write, locked, take_write_lock
 
 M = TypeVar("M", bound=Model)
 
@@ -132,7 +132,7 @@ def _prune_invocations(status: Status, cutoff: datetime) -> Iterator[Pruned]:
     after = Q()
     while True:
         with _batch(Invocation) as using:
-            candidates = _unlocked(old.filter(after), using).order_by("finished_at")
+            candidates = _free(old.filter(after), using).order_by("finished_at")
             rows = list(candidates.values_list("pk", "finished_at")[:BATCH])
             _delete_invocations([pk for pk, _at in rows], using)
         if rows:
@@ -150,7 +150,7 @@ def _prune_events(cutoff: datetime) -> Iterator[Pruned]:
         with _batch(Event) as using:
             # Whoever gives an old event another attempt must hold the event, too: on PostgreSQL
             # foreign keys are looked at by the commit only, which would fail.
-            candidates = _unlocked(old.filter(after), using).order_by("created_at", "id")
+            candidates = _free(old.filter(after), using).order_by("created_at", "id")
             rows = list(candidates.values_list("pk", "created_at")[:BATCH])
             ids, invocations = _without_waiting([pk for pk, _at in rows], using)
             _delete_invocations(invocations, using)
@@ -170,7 +170,7 @@ def _without_waiting(events: list[int], using: str) -> tuple[list[int], list[int
     rows = list(of_event.values_list("pk", "event_id", "status"))
     finished = [pk for pk, _event, status in rows if status in _FINISHED]
     mine = set(
-        _unlocked(of_event.filter(pk__in=finished), using).order_by().values_list("pk", flat=True)
+        _free(of_event.filter(pk__in=finished), using).order_by().values_list("pk", flat=True)
     )
     kept = {event for pk, event, _status in rows if pk not in mine}
     return (
@@ -193,10 +193,6 @@ def _batch(model: type[Model]) -> Iterator[str]:
         yield using
 
 
-def _unlocked(rows: QuerySet[M], using: str) -> QuerySet[M]:
-    """The rows that nobody else has locked, locked; all of them where the database has no such
-    locks, and nobody else writes in the meantime."""
-    features = connections[using].features
-    if not features.has_select_for_update:
-        return rows
-    return rows.select_for_update(skip_locked=features.has_select_for_update_skip_locked)
+def _free(rows: QuerySet[M], using: str) -> QuerySet[M]:
+    """The rows that nobody else holds; without such locks in the database nobody else writes."""
+    return locked(rows, using, skip_held=True, for_delete=True)

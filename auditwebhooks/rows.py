@@ -19,6 +19,7 @@ from django.db.models.base import ModelState
 from django.db.models.expressions import RawSQL
 
 T = TypeVar("T")
+M = TypeVar("M", bound=models.Model)
 Rows = Any  # a QuerySet of any model
 
 
@@ -96,12 +97,21 @@ class _AnyKey(models.Value):
         return "%s", [None]
 
 
-def locked(rows: models.QuerySet[Any], using: str) -> models.QuerySet[Any]:
-    """The rows under the lock that an UPDATE of them takes, where the database has row locks."""
+def locked(
+    rows: models.QuerySet[M], using: str, *, skip_held: bool = False, for_delete: bool = False
+) -> models.QuerySet[M]:
+    """The rows under the lock that an UPDATE of them takes, where the database has row locks.
+
+    ``skip_held``: without those that somebody else has locked, where it can leave them out.
+    ``for_delete``: under the lock of a DELETE.
+    """
     features = connections[using].features
     if not features.has_select_for_update:
         return rows
-    return rows.select_for_update(no_key=features.has_select_for_no_key_update)
+    return rows.select_for_update(
+        skip_locked=skip_held and features.has_select_for_update_skip_locked,
+        no_key=not for_delete and features.has_select_for_no_key_update,
+    )
 
 
 def take_write_lock(connection: BaseDatabaseWrapper, model: type[models.Model]) -> None:

@@ -73,11 +73,11 @@ def update_rows(instances: Sequence[models.Model], names: Sequence[str], using: 
     if connection.vendor == "sqlite":
         _update_each(model, instances, tuple(names), connection)
         return
-    if len(instances) == 1:
+    if len(instances) == 1 or not _takes_json(connection):
         # A large text would grow twice in the text of all rows, and MariaDB limits its length.
-        [one] = instances
-        values = {name: getattr(one, name) for name in names}
-        models.QuerySet(model, using=using).filter(pk=one.pk).update(**values)
+        for one in instances:
+            values = {name: getattr(one, name) for name in names}
+            models.QuerySet(model, using=using).filter(pk=one.pk).update(**values)
         return
     statement, fields = _update(model, tuple(names), using)
     texts = _JSON_AS_TEXT[connection.vendor]
@@ -91,6 +91,12 @@ def update_rows(instances: Sequence[models.Model], names: Sequence[str], using: 
     ]
     with connection.cursor() as cursor:
         cursor.execute(statement, [json.dumps(rows, default=str, allow_nan=False)])
+
+
+def _takes_json(connection: Any) -> bool:
+    """Whether it makes rows of a JSON text: MariaDB does so since 10.6."""
+    is_mariadb = connection.vendor == "mysql" and connection.mysql_is_mariadb
+    return not is_mariadb or connection.mysql_version >= (10, 6)
 
 
 # Whether a JSON column's value must be a text inside the JSON text of all rows.

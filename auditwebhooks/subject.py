@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 from django.db import models, router, transaction
 
@@ -27,6 +28,7 @@ from auditwebhooks.snapshot import AnyField, masked, plain, secret_names, snapsh
 logger = logging.getLogger(__name__)
 
 Values = Mapping[str, Any]
+T = TypeVar("T")
 
 # The word that ends an event type.
 _PAST = {one.value: one.past for one in Action}
@@ -43,6 +45,7 @@ class Subject:
     attnames: tuple[str, ...] = field(repr=False)
     # Names of the fields that are stored as ***.
     secret: frozenset[str] = field(repr=False)
+    secret_attnames: frozenset[str] = field(repr=False)
 
     def records(self, action: Action) -> bool:
         return action in self.options.actions
@@ -119,8 +122,16 @@ def describe(model: ModelClass, options: Options) -> Subject:
     )
     attnames = tuple(one.attname for one in fields)
     # Those that are not recorded too: the object's words may tell them.
-    secret = secret_names(model._meta.concrete_fields, options.mask)
-    return Subject(model=model, options=options, fields=fields, attnames=attnames, secret=secret)
+    everything = model._meta.concrete_fields
+    secret = secret_names(everything, options.mask)
+    return Subject(
+        model=model,
+        options=options,
+        fields=fields,
+        attnames=attnames,
+        secret=secret,
+        secret_attnames=frozenset(one.attname for one in everything if one.name in secret),
+    )
 
 
 def type_of(model: ModelClass, options: Options) -> str:
@@ -156,12 +167,15 @@ def words_of(instance: models.Model) -> str:
 
 
 def _tells_a_secret(instance: models.Model, name: str) -> bool:
-    subject = subject_of(type(instance)) or describe(type(instance), Options())
-    if not subject.secret:
+    # ``__class__`` looks through a lazy object.
+    model: ModelClass = instance.__class__
+    subject = subject_of(model) or describe(model, Options())
+    if not subject.secret_attnames:
         return False
-    attnames = {one.name: one.attname for one in instance._meta.concrete_fields}
-    values = (instance.__dict__.get(attnames.get(one, one)) for one in subject.secret)
-    return any(text in name for text in map(str, values) if text not in _NOTHING_SECRET)
+    # What is not loaded even now has not been told.
+    loaded = subject.secret_attnames - instance.get_deferred_fields()
+    texts = (str(getattr(instance, one, None)) for one in loaded)
+    return any(text in name for text in texts if text not in _NOTHING_SECRET)
 
 
 _NOTHING_SECRET = frozenset({"", "None", "True", "False", "{}", "[]"})
@@ -173,22 +187,21 @@ def nameless(instance: models.Model) -> str:
 
 def write(drafts: Iterable[Draft], using: str) -> None:
     """Write events beside the change that was made on this database, as ``insert_all`` does."""
-    events_are_on = router.db_for_write(Event)
-    if using == events_are_on:
-        insert_all(drafts, using)
-    else:
-        # The weaker promise: the events follow the commit of the other database.
-        made = list(drafts)
-        transaction.on_commit(lambda: insert_all(made, events_are_on), using=using, robust=True)
+    _write_beside(insert_all, drafts, using)
 
 
 def write_alike(common: Draft, objects: Iterable[Object], using: str) -> None:
     """``write`` of events that are as ``common`` but for their object."""
+    _write_beside(partial(insert_alike, common), objects, using)
+
+
+def _write_beside(
+    insert: Callable[[Iterable[T], str], None], told: Iterable[T], using: str
+) -> None:
     events_are_on = router.db_for_write(Event)
     if using == events_are_on:
-        insert_alike(common, objects, using)
+        insert(told, using)
     else:
-        made = list(objects)
-        transaction.on_commit(
-            lambda: insert_alike(common, made, events_are_on), using=using, robust=True
-        )
+        # The weaker promise: the events follow the commit of the other database.
+        made = list(told)
+        transaction.on_commit(lambda: insert(made, events_are_on), using=using, robust=True)

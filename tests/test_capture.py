@@ -771,6 +771,7 @@ def test_record_takes_the_lazy_user_of_a_request() -> None:
 
     assert last()["event_type"] == "auth.user.approve"
     assert last()["data"]["target_id"] == str(ada.pk)
+    assert last()["data"]["target_name"] == "ada"
 
 
 def test_record_needs_no_target_and_takes_a_type_of_its_own() -> None:

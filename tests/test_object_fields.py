@@ -32,6 +32,8 @@ def test_each_audited_model_is_told_by_its_label() -> None:
 
     assert told == sorted(told)
     assert ("testapp.article", "article") in told
+    # As ``target_type`` has it, in lower case.
+    assert ("testapp.account", "bank account") in told
     assert "testapp.section" not in dict(told)
 
 

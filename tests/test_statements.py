@@ -12,6 +12,7 @@ from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from auditwebhooks import statements
 from auditwebhooks.models import Invocation
 from auditwebhooks.statements import columns_of, insert_rows, update_rows
 from tests.factories import make_event, make_invocation, make_webhook
@@ -147,3 +148,22 @@ def test_any_text_comes_back(text: str, headers: dict[str, str]) -> None:
     update_rows([row], ("message", "response_headers"), "default")
     row.refresh_from_db()
     assert (row.message, row.response_headers) == (text, headers)
+
+
+def test_a_database_without_json_table_gets_its_values_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """MariaDB before 10.6, which Django 5.2 supports."""
+    monkeypatch.setattr(statements, "_takes_json", lambda connection: False)
+    webhook = make_webhook()
+    rows = [make_invocation(webhook) for _ in range(2)]
+    wanted = [values(), values(message="other", validation_results=[])]
+    for row, one in zip(rows, wanted, strict=True):
+        for name, value in one.items():
+            setattr(row, name, value)
+
+    with CaptureQueriesContext(connection) as queries:
+        update_rows(rows, NAMES, "default")
+
+    assert not any("JSON_TABLE" in one["sql"] for one in queries)
+    assert [stored(row) for row in rows] == wanted

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Any
 
 from django.contrib import admin, messages
 from django.db.models import QuerySet
@@ -33,33 +32,41 @@ class WebhookActions(TrialAdmin):
     @admin.action(permissions=["change"], description=gettext_lazy("Switch on"))
     def switch_on(self, request: HttpRequest, queryset: QuerySet[Webhook]) -> None:
         switched = switch(queryset.values_list("pk", flat=True), active=True)
-        if not switched:
-            text = _("Nothing was changed: they are switched on already.")
-            self.message_user(request, text, messages.INFO)
-            return
-        journal.note(request.user, switched, journal.SWITCHED_ON)
         text = ngettext(
             "%(n)d webhook is switched on: %(names)s.",
             "%(n)d webhooks are switched on: %(names)s.",
             len(switched),
         )
-        self.message_user(request, text % _counted(switched), messages.SUCCESS)
+        nothing = _("Nothing was changed: they are switched on already.")
+        self._tell_switched(request, switched, journal.SWITCHED_ON, text, nothing)
 
     @admin.action(permissions=["change"], description=gettext_lazy("Switch off"))
     def switch_off(self, request: HttpRequest, queryset: QuerySet[Webhook]) -> None:
         switched = switch(queryset.values_list("pk", flat=True), active=False)
-        if not switched:
-            text = _("Nothing was changed: they are switched off already.")
-            self.message_user(request, text, messages.INFO)
-            return
-        journal.note(request.user, switched, journal.SWITCHED_OFF)
         text = ngettext(
             "%(n)d webhook is switched off: %(names)s.",
             "%(n)d webhooks are switched off: %(names)s.",
             len(switched),
         )
-        self.message_user(request, text % _counted(switched), messages.SUCCESS)
+        nothing = _("Nothing was changed: they are switched off already.")
+        self._tell_switched(request, switched, journal.SWITCHED_OFF, text, nothing)
         self._tell_backlogs(request, switched)
+
+    def _tell_switched(
+        self,
+        request: HttpRequest,
+        switched: Sequence[Webhook],
+        noted: object,
+        text: str,
+        nothing: str,
+    ) -> None:
+        if not switched:
+            self.message_user(request, nothing, messages.INFO)
+            return
+        journal.note(request.user, switched, noted)
+        names = ", ".join(webhook.name for webhook in switched)
+        told = text % {"n": len(switched), "names": names}
+        self.message_user(request, told, messages.SUCCESS)
 
     def _tell_backlogs(self, request: HttpRequest, switched: Sequence[Webhook]) -> None:
         found = glances([webhook.pk for webhook in switched], timezone.now())
@@ -104,7 +111,3 @@ class WebhookActions(TrialAdmin):
             link(self.admin_site, invocation, _("View Invocation Data")) if may_look else "",
         )
         self.message_user(request, text, messages.SUCCESS if good else messages.ERROR)
-
-
-def _counted(switched: Sequence[Webhook]) -> dict[str, Any]:
-    return {"n": len(switched), "names": ", ".join(webhook.name for webhook in switched)}

@@ -19,9 +19,9 @@ from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext_lazy
 
-from auditwebhooks.enums import Outcome, PauseReason, Status
+from auditwebhooks.enums import PauseReason, Status
 from auditwebhooks.models import Invocation, Webhook, WebhookHealth
-from auditwebhooks.querysets import PrimaryQuerySet
+from auditwebhooks.querysets import InvocationQuerySet
 from auditwebhooks.rows import locked, take_write_lock
 
 # Beyond the timeout of the call: rendering, judging and storing. Renewed while a row is held.
@@ -235,7 +235,7 @@ def give_back_others(known: Collection[int], token: str) -> None:
         _unclaim(_held(ids, token))
 
 
-def _unclaim(rows: PrimaryQuerySet[Invocation]) -> None:
+def _unclaim(rows: InvocationQuerySet[Invocation]) -> None:
     rows.update(status=Status.PENDING, claim_token="", lease_until=None, claims=F("claims") - 1)
 
 
@@ -246,22 +246,16 @@ def recover(now: datetime) -> int:
     deleted while they were held are cancelled.
     """
     orphans = Invocation.objects.primary().filter(webhook__isnull=True, status=Status.PENDING)
-    _update(
-        orphans,
-        status=Status.FAILED,
-        outcome=Outcome.CANCELLED,
-        message=WEBHOOK_DELETED,
-        finished_at=now,
-    )
-    expired = _expired(now).filter(claims__lt=MAX_CLAIMS)
-    return _update(expired, status=Status.PENDING, claim_token="", lease_until=None)
+    _by_key(orphans).cancel(WEBHOOK_DELETED)
+    expired = _by_key(_expired(now).filter(claims__lt=MAX_CLAIMS))
+    return expired.update(status=Status.PENDING, claim_token="", lease_until=None)
 
 
-def _update(rows: PrimaryQuerySet[Invocation], **values: object) -> int:
-    """By key: MariaDB would lock what it passes on its way through another index, and a worker
-    that stores its results could wait for that in a circle."""
+def _by_key(rows: InvocationQuerySet[Invocation]) -> InvocationQuerySet[Invocation]:
+    """The first of the rows, by key: MariaDB would lock what an update passes on its way through
+    another index, and a worker that stores its results could wait for that in a circle."""
     ids = list(rows.order_by("pk").values_list("pk", flat=True)[:_MOST_RECOVERED])
-    return rows.filter(pk__in=ids).update(**values) if ids else 0
+    return rows.filter(pk__in=ids)
 
 
 def exhausted(now: datetime, token: str) -> list[Invocation]:
@@ -275,11 +269,11 @@ def exhausted(now: datetime, token: str) -> list[Invocation]:
     return list(mine.select_related("event", "webhook"))
 
 
-def _held(ids: Collection[int], token: str) -> PrimaryQuerySet[Invocation]:
+def _held(ids: Collection[int], token: str) -> InvocationQuerySet[Invocation]:
     return Invocation.objects.primary().filter(
         pk__in=ids, claim_token=token, status=Status.SENDING
     )
 
 
-def _expired(now: datetime) -> PrimaryQuerySet[Invocation]:
+def _expired(now: datetime) -> InvocationQuerySet[Invocation]:
     return Invocation.objects.primary().filter(status=Status.SENDING, lease_until__lt=now)

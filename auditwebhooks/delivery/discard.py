@@ -12,13 +12,12 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.db import connections, router, transaction
-from django.utils import timezone
 from django.utils.translation import gettext_lazy
 
 from auditwebhooks.delivery import replay
-from auditwebhooks.enums import Outcome, ReplayStatus, Status
+from auditwebhooks.enums import ReplayStatus, Status
 from auditwebhooks.models import Invocation, Replay, Webhook
-from auditwebhooks.querysets import PrimaryQuerySet
+from auditwebhooks.querysets import InvocationQuerySet, PrimaryQuerySet
 from auditwebhooks.rows import let_others_write, locked, take_write_lock
 
 BATCH = 2000
@@ -64,7 +63,7 @@ def _running(webhook_id: uuid.UUID) -> PrimaryQuerySet[Replay]:
     return Replay.objects.primary().filter(webhook=webhook_id, status=ReplayStatus.RUNNING)
 
 
-def _waiting(webhook_id: uuid.UUID) -> PrimaryQuerySet[Invocation]:
+def _waiting(webhook_id: uuid.UUID) -> InvocationQuerySet[Invocation]:
     return Invocation.objects.primary().filter(webhook=webhook_id, status=Status.PENDING)
 
 
@@ -81,10 +80,5 @@ def _batch(webhook_id: uuid.UUID, after: datetime | None) -> tuple[int, int, dat
         ahead = rows if after is None else rows.filter(due_at__gte=after)
         ordered = ahead.order_by("due_at", "id").values_list("pk", "due_at")
         batch = list(ordered[:BATCH])
-        changed = rows.filter(pk__in=[pk for pk, _due in batch]).update(
-            status=Status.FAILED,
-            outcome=Outcome.CANCELLED,
-            message=str(DISCARDED),
-            finished_at=timezone.now(),
-        )
+        changed = rows.filter(pk__in=[pk for pk, _due in batch]).cancel(DISCARDED)
     return len(batch), changed, batch[-1][1] if batch else after

@@ -15,8 +15,7 @@ from django.utils import timezone
 from auditwebhooks.delivery.line import order_key
 from auditwebhooks.enums import Trigger
 from auditwebhooks.models import Event, Invocation, Webhook
-from auditwebhooks.querysets import EventQuerySet
-from auditwebhooks.rows import take_write_lock
+from auditwebhooks.rows import locked, take_write_lock
 from auditwebhooks.statements import Row, columns_of, insert_rows
 
 BATCH = 500
@@ -30,7 +29,10 @@ def fan_out(limit: int = BATCH) -> int:
         return 0
     with transaction.atomic(using=using):
         take_write_lock(connections[using], Event)
-        events = list(_locked(waiting, using).order_by("fanned_out_at", "id").only(*_READ)[:limit])
+        # Not skipped but waited for: the rows of later events must not be there before those of
+        # earlier ones.
+        ordered = waiting.order_by("fanned_out_at", "id").only(*_READ)
+        events = list(locked(ordered, using)[:limit])
         if not events:
             return 0
         now = _after_all_before(using)
@@ -50,14 +52,6 @@ def _after_all_before(using: str) -> datetime:
     now = timezone.now()
     last = Event.objects.using(using).aggregate(last=Max("fanned_out_at"))["last"]
     return last if last and now < last < now + _CLOCKS_DIFFER else now
-
-
-def _locked(waiting: EventQuerySet[Event], using: str) -> EventQuerySet[Event]:
-    """One worker at a time, also where the database could skip what another holds: the rows of
-    later events must not be there before those of earlier ones."""
-    if not connections[using].features.has_select_for_update:
-        return waiting
-    return waiting.select_for_update()
 
 
 # What it takes to tell who gets an event, and in which order.

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from django.db import connections, router, transaction
+from django.db import router, transaction
 
 from auditwebhooks import wake
 from auditwebhooks.context import context
@@ -17,6 +17,7 @@ from auditwebhooks.delivery.reschedule import Finished, Pause, disables, pause_o
 from auditwebhooks.enums import PauseReason, Source, Status
 from auditwebhooks.models import Webhook, WebhookHealth
 from auditwebhooks.retry import NEEDS_MENDING
+from auditwebhooks.rows import locked
 from auditwebhooks.signals import webhook_disabled
 from auditwebhooks.statements import upsert
 
@@ -70,9 +71,7 @@ def _why_hopeless(health: WebhookHealth, finished: Finished) -> str:
 
 def _locked(ids: list[uuid.UUID], using: str) -> dict[uuid.UUID, WebhookHealth]:
     rows = WebhookHealth.objects.using(using).filter(pk__in=ids).order_by("pk")
-    if connections[using].features.has_select_for_update:
-        rows = rows.select_for_update()
-    return {health.pk: health for health in rows}
+    return {health.pk: health for health in locked(rows, using)}
 
 
 def _count(health: WebhookHealth, finished: Finished) -> None:

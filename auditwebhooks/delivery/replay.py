@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from django.db import connections, router, transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext_lazy
 
@@ -19,9 +19,8 @@ from auditwebhooks import wake
 from auditwebhooks.delivery.chain import first_attempt, hold
 from auditwebhooks.delivery.line import order_key
 from auditwebhooks.delivery.selection import Selection, count, unsent
-from auditwebhooks.enums import Outcome, ReplayStatus, Status, Trigger
+from auditwebhooks.enums import ReplayStatus, Status, Trigger
 from auditwebhooks.models import Event, Invocation, Replay, Webhook
-from auditwebhooks.querysets import PrimaryQuerySet
 from auditwebhooks.rows import locked, take_write_lock
 
 # How many rows a step makes, and how many events it looks at for them.
@@ -58,7 +57,6 @@ def cancel(replay: Replay) -> int:
     """End the replay and what waits of it; how many attempts that were. What is being sent is
     sent. The given object is brought up to date."""
     using = router.db_for_write(Replay)
-    now = timezone.now()
     with transaction.atomic(using=using):
         take_write_lock(connections[using], Replay)
         # Not skipped but waited for: a step that runs now ends first.
@@ -66,12 +64,7 @@ def cancel(replay: Replay) -> int:
         waiting = Invocation.objects.using(using).filter(
             webhook=present.webhook_id, status=Status.PENDING, replay=present
         )
-        ended = waiting.update(
-            status=Status.FAILED,
-            outcome=Outcome.CANCELLED,
-            message=str(CANCELLED),
-            finished_at=now,
-        )
+        ended = waiting.cancel(CANCELLED)
         if ended or present.status == ReplayStatus.RUNNING:
             _end(present, ReplayStatus.CANCELLED)
             present.save(using=using, update_fields=["status", "finished_at"])
@@ -111,7 +104,8 @@ def _step(pk: int) -> int:
     using = router.db_for_write(Replay)
     with transaction.atomic(using=using):
         take_write_lock(connections[using], Replay)
-        replay = _free(Replay.objects.using(using).filter(pk=pk), using).first()
+        mine: QuerySet[Replay] = Replay.objects.using(using).filter(pk=pk)
+        replay = locked(mine, using, skip_held=True).first()
         if replay is None or replay.status != ReplayStatus.RUNNING or _is_full(replay):
             # Another worker has it, or was here before.
             return 0
@@ -122,13 +116,6 @@ def _step(pk: int) -> int:
             looked_at = _queue_batch(replay, replay.webhook, using)
         replay.save(using=using)
     return looked_at
-
-
-def _free(rows: PrimaryQuerySet[Replay], using: str) -> PrimaryQuerySet[Replay]:
-    features = connections[using].features
-    if not features.has_select_for_update:
-        return rows
-    return rows.select_for_update(skip_locked=features.has_select_for_update_skip_locked)
 
 
 def _queue_batch(replay: Replay, webhook: Webhook, using: str) -> int:

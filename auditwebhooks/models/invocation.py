@@ -7,7 +7,7 @@ from auditwebhooks.enums import Outcome, Status, Trigger
 from auditwebhooks.models.event import Event
 from auditwebhooks.models.replay import Replay
 from auditwebhooks.models.webhook import Webhook
-from auditwebhooks.querysets import PrimaryQuerySet
+from auditwebhooks.querysets import InvocationQuerySet
 from auditwebhooks.rules import NAME_LENGTH
 
 
@@ -85,7 +85,7 @@ class Invocation(models.Model):
     # How often it was claimed: more than once where a worker died.
     claims = models.PositiveSmallIntegerField(default=0, editable=False)
 
-    objects = PrimaryQuerySet.as_manager()
+    objects = InvocationQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("invocation")

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from django.db.models.signals import pre_delete
-from django.utils import timezone
 
 from auditwebhooks.delivery.claim import WEBHOOK_DELETED
-from auditwebhooks.enums import Outcome, Status
+from auditwebhooks.enums import Status
 from auditwebhooks.models import Invocation, Webhook
 
 
@@ -18,9 +17,5 @@ def connect() -> None:
 
 def _cancel_waiting(instance: Webhook, using: str, **kwargs: Any) -> None:
     """What waits for the webhook is cancelled; its invocations are kept."""
-    Invocation.objects.using(using).filter(webhook=instance, status=Status.PENDING).update(
-        status=Status.FAILED,
-        outcome=Outcome.CANCELLED,
-        message=WEBHOOK_DELETED,
-        finished_at=timezone.now(),
-    )
+    waiting = Invocation.objects.using(using).filter(webhook=instance, status=Status.PENDING)
+    waiting.cancel(WEBHOOK_DELETED)
