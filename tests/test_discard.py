@@ -118,3 +118,20 @@ def test_it_stops_when_the_time_is_over(monkeypatch: pytest.MonkeyPatch) -> None
         now.setattr(discarding, "SECONDS", 0)
         assert discard(webhook.pk) == Discarded(ended=2, complete=False)
     assert discard(webhook.pk) == Discarded(ended=1, complete=True)
+
+
+def test_nothing_more_is_discarded_once_it_is_on_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    webhook = make_webhook()
+    for _ in range(3):
+        make_invocation(webhook)
+    off(webhook)
+
+    def switch_on(using: str) -> None:
+        webhook.active = True
+        webhook.save()
+
+    monkeypatch.setattr(discarding, "BATCH", 1)
+    monkeypatch.setattr(discarding, "let_others_write", switch_on)
+
+    assert discard(webhook.pk) == Discarded(ended=1, complete=True)
+    assert waiting(webhook.pk) == 2
