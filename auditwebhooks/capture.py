@@ -335,20 +335,17 @@ def _after_save(
     written: Sequence[AnyField] = change.subject.fields
     if update_fields is not None or not all(map(values.__contains__, change.subject.attnames)):
         written = [
-            one
-            for one in written
-            if one.name not in before or _was_written(one, values, update_fields)
+            one for one in written if one.name not in before or _was_written(one, update_fields)
         ]
     if must_be_read(written, values):
         return _stored(change.subject, instance.pk, using) or {}
     return {**before, **snapshot(written, values)}
 
 
-def _was_written(
-    one: AnyField, values: Mapping[str, Any], update_fields: Collection[str] | None
-) -> bool:
-    named = update_fields is None or one.name in update_fields or one.attname in update_fields
-    return named and one.attname in values
+def _was_written(one: AnyField, update_fields: Collection[str] | None) -> bool:
+    """Django names the fields of an instance that has not loaded all. One that was written and is
+    not loaded was an expression, whose value the database did not give back."""
+    return update_fields is None or one.name in update_fields or one.attname in update_fields
 
 
 def must_be_read(fields: Iterable[AnyField], values: Mapping[str, Any]) -> bool:
