@@ -26,6 +26,7 @@ from auditwebhooks.enums import ActorType, Outcome, Source
 from auditwebhooks.payload import DEFAULT_TEMPLATE, FIELDS
 from auditwebhooks.registry import Options
 from auditwebhooks.template_filters import FILTERS
+from benchmarks.peers.__main__ import PEERS
 from tests.documents import (
     PAGES,
     ROOT,
@@ -257,6 +258,23 @@ def test_the_exceptions_that_are_told_are_there() -> None:
 
     assert told
     assert all(hasattr(exceptions, name) for name in told)
+
+
+def test_the_comparisons_are_of_the_same_versions() -> None:
+    told = dict(
+        re.findall(
+            r"\| \[([\w-]+)\]\(https://pypi.org[^|]+\| ([\d.]+) \|", page("docs/comparison.md")
+        )
+    )
+    short = {name.removeprefix("django-"): version for name, version in told.items()}
+    head = rows(section(page("README.md"), "How it compares"))[0]
+    measured = dict(one.package.split("==") for one in PEERS if one.package)
+
+    assert len(told) == 6
+    assert head[1] == f"auditwebhooks {auditwebhooks.__version__}"
+    for name, version in (cell.rsplit(" ", 1) for cell in head[2:]):
+        assert short[name.removeprefix("django-")] == version
+    assert measured.items() <= told.items()
 
 
 # --- vocabularies -------------------------------------------------------------------------
