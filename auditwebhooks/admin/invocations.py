@@ -27,6 +27,7 @@ from auditwebhooks.admin.tips import tip
 from auditwebhooks.delivery.again import send_again
 from auditwebhooks.enums import Status, Trigger
 from auditwebhooks.models import Invocation
+from auditwebhooks.sentences import shown
 
 
 @admin.register(Invocation)
@@ -67,6 +68,7 @@ class InvocationAdmin(LogAdmin):
             "webhook_url": page_of(site, request, row.webhook),
             "event_url": page_of(site, request, row.event),
             "shown_status": invocation_dot(row),
+            "message": shown(row.message),
             "tip": tip(row.outcome, row.response_status),
             "next": _next(row),
             "request_body": pretty(row.request_body),
