@@ -125,7 +125,7 @@ def pretty(value: Any) -> str:
 
 
 def _block(text: str) -> str:
-    return format_html('<pre class="auditwebhooks-code">{}</pre>', text) if text else "-"
+    return format_html('<pre class="auditwebhooks-code" dir="ltr">{}</pre>', text) if text else "-"
 
 
 def phases(invocation: Invocation) -> list[tuple[str, float]]:

@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, pgettext_lazy
 
 from auditwebhooks.admin.attempts import attempts_context
 from auditwebhooks.admin.curl import as_curl
@@ -115,7 +115,7 @@ class InvocationAdmin(LogAdmin):
     def http_status(self, invocation: Invocation) -> int | None:
         return invocation.response_status
 
-    @admin.display(description=gettext_lazy("Duration"), empty_value="-")
+    @admin.display(description=pgettext_lazy("of a call", "Duration"), empty_value="-")
     def duration(self, invocation: Invocation) -> str | None:
         if invocation.duration_ms is None:
             return None
