@@ -7,7 +7,6 @@ by their English form.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 from django.utils.translation import gettext, gettext_noop
 
@@ -85,31 +84,45 @@ REASONS = (
     gettext_noop("no route to host"),
 )
 
+# Errors of webhooks that were stored before a rule or a setting changed: their own modules say so.
+_ERRORS = (
+    '"%s" is no time: a filter iso or epoch stands on the wrong field.',
+    "The URL must start with %s.",
+    "Take the port %(port)d out: only %(allowed)s is allowed (AUDITWEBHOOKS['ALLOWED_PORTS']).",
+    "This URL cannot be called (%s): check its host name.",
+)
+
 _TRANSLATED = ("reason", "message", "result")
 
-_PART = re.compile(r"%\((\w+)\)s")
+_PART = re.compile(r"%(?:\((\w+)\))?[sd]")
 
 
 def _pattern(template: str) -> re.Pattern[str]:
-    parts = _PART.split(template)
-    made = (f"(?P<{part}>.*?)" if at % 2 else re.escape(part) for at, part in enumerate(parts))
-    return re.compile("".join(made), re.DOTALL)
+    literals = _PART.split(template)[::2]
+    return re.compile("(.*?)".join(map(re.escape, literals)), re.DOTALL)
 
 
-_PATTERNS = [(template, _pattern(template)) for template in TEMPLATES]
+_PATTERNS = [(template, _pattern(template)) for template in (*TEMPLATES, *_ERRORS)]
 
 
 def shown(text: str) -> str:
     """A stored sentence in the active language; in English where it is none that is known."""
-    if not text:
-        return ""
     for template, pattern in _PATTERNS:
         match = pattern.fullmatch(text)
         if match is not None:
-            return gettext(template) % dict(_values(match))
-    return gettext(text)
+            return _filled(gettext(template), _values(template, match))
+    # gettext writes line breaks in its own way.
+    return text if "\r" in text else gettext(text)
 
 
-def _values(match: re.Match[str]) -> Iterator[tuple[str, str]]:
-    for name, value in match.groupdict().items():
-        yield name, shown(value) if name in _TRANSLATED else value
+def _values(template: str, match: re.Match[str]) -> dict[str, str]:
+    names = [part[1] or "" for part in _PART.finditer(template)]
+    return {
+        name: shown(value) if name in _TRANSLATED else value
+        for name, value in zip(names, match.groups(), strict=True)
+    }
+
+
+def _filled(translated: str, values: dict[str, str]) -> str:
+    """Not by ``%``: what was a number is a text here."""
+    return _PART.sub(lambda part: values[part[1] or ""], translated)
