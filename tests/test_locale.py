@@ -5,6 +5,7 @@ from __future__ import annotations
 import gettext
 import re
 import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from auditwebhooks.sentences import shown
 from auditwebhooks.subject import type_of
 from tests.catalogs import LANGUAGES, LOCALE, catalog, entries, extract
 from tests.conftest import Inbox
-from tests.factories import make_invocation, make_webhook
+from tests.factories import make_event, make_invocation, make_webhook
 
 # What a text is filled with: both formats, and the placeholders that are told of.
 _FILLED = re.compile(r"%\(\w+\)[sd]|%[sd%]|\{\w+\}|\{\{[^}]*\}\}")
@@ -131,7 +132,7 @@ WORDS = {
         "event/": ["מבצע", "יישום אינטרנט", "עדכון", "שליחה חוזרת"],
         "event/1/change/": ["שינויים", "מטא-נתונים"],
         "invocation/": ["קוד HTTP", "נכשל", "גורם"],
-        "invocation/1/change/": ["המקבל ענה 401 Unauthorized."],
+        "invocation/1/change/": ["המקבל ענה \u2066401 Unauthorized\u2069."],
         "replay/": ["שידורים חוזרים"],
     },
 }
@@ -273,3 +274,32 @@ def test_the_target_type_is_the_same_in_every_language(operator: Client) -> None
         assert type_of(User, Options()) == "user"
         User.objects.create_user("new")
     assert Event.objects.get(target_name="new").target_type == "user"
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("zone", "local"), [("Asia/Jerusalem", "21:30:05"), ("America/New_York", "14:30:05")]
+)
+def test_times_are_those_of_the_viewers_zone(
+    operator: Client, settings: Any, zone: str, local: str
+) -> None:
+    settings.TIME_ZONE = zone
+    at = datetime(2026, 6, 1, 18, 30, 5, tzinfo=UTC)
+    row = make_invocation(
+        make_webhook(),
+        event=make_event(created_at=at),
+        status="failed",
+        **dict.fromkeys(("created_at", "due_at", "started_at", "finished_at"), at),
+    )
+    pages = [
+        operator.get(f"/admin/auditwebhooks/{path}").content.decode()
+        for path in (
+            "event/",
+            f"event/{row.event_id}/change/",
+            "invocation/",
+            f"invocation/{row.pk}/change/",
+        )
+    ]
+
+    assert [local in page for page in pages] == [True] * 4
+    assert [f"{at:%H:%M}" in page for page in pages] == [False] * 4
