@@ -5,6 +5,7 @@ from __future__ import annotations
 import gettext
 import re
 import shutil
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,13 @@ from tests.factories import make_event, make_invocation, make_webhook
 _FILLED = re.compile(r"%\(\w+\)[sd]|%[sd%]|\{\w+\}|\{\{[^}]*\}\}")
 
 LOCALES = "django.middleware.locale.LocaleMiddleware"
+
+
+@pytest.fixture(autouse=True)
+def own_language() -> Iterator[None]:
+    """What LocaleMiddleware activates stays active in the thread of a test client."""
+    with translation.override("en", deactivate=True):
+        yield
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
