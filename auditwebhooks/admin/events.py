@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy
 from auditwebhooks.admin.attempts import attempts_context
 from auditwebhooks.admin.changes import changes_of
 from auditwebhooks.admin.diff import visible
-from auditwebhooks.admin.display import moment, pretty
+from auditwebhooks.admin.display import moment, pretty, word
 from auditwebhooks.admin.filters import (
     ActionFilter,
     ObjectFilter,
@@ -27,13 +27,24 @@ from auditwebhooks.admin.filters import (
 from auditwebhooks.admin.links import may_view, page_of_target
 from auditwebhooks.admin.logs import LogAdmin
 from auditwebhooks.delivery.again import send_events_again
+from auditwebhooks.enums import Action, Source
 from auditwebhooks.models import Event, Invocation
+
+
+@admin.display(description=Event._meta.get_field("action").verbose_name)
+def action(event: Event) -> str:
+    return word(Action, event.action)
+
+
+@admin.display(description=Event._meta.get_field("source").verbose_name)
+def source(event: Event) -> str:
+    return word(Source, event.source)
 
 
 @admin.register(Event)
 class EventAdmin(LogAdmin):
     actions = ("send_again",)
-    list_display = ("time", "action", "actor_name", "target", "source")
+    list_display = ("time", action, "actor_name", "target", source)
     list_filter = (ObjectFilter, TimeFilter, ActionFilter, SourceFilter, TargetTypeFilter)
     # Each is found by an index of its own.
     search_fields = ("actor_id", "target_id", "event_id", "event_type")
@@ -53,6 +64,8 @@ class EventAdmin(LogAdmin):
         data = row.payload["data"]
         context = {
             "time": moment(row.created_at),
+            "action": action(row),
+            "source": source(row),
             "data": data,
             "changes": changes_of(data),
             "metadata": [(name, _shown(value)) for name, value in data["metadata"].items()],

@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, pgettext_lazy
 
 from auditwebhooks.admin.attempts import attempts_context
 from auditwebhooks.admin.curl import as_curl
@@ -27,6 +27,7 @@ from auditwebhooks.admin.tips import tip
 from auditwebhooks.delivery.again import send_again
 from auditwebhooks.enums import Status, Trigger
 from auditwebhooks.models import Invocation
+from auditwebhooks.sentences import shown
 
 
 @admin.register(Invocation)
@@ -67,6 +68,7 @@ class InvocationAdmin(LogAdmin):
             "webhook_url": page_of(site, request, row.webhook),
             "event_url": page_of(site, request, row.event),
             "shown_status": invocation_dot(row),
+            "message": shown(row.message),
             "tip": tip(row.outcome, row.response_status),
             "next": _next(row),
             "request_body": pretty(row.request_body),
@@ -113,7 +115,7 @@ class InvocationAdmin(LogAdmin):
     def http_status(self, invocation: Invocation) -> int | None:
         return invocation.response_status
 
-    @admin.display(description=gettext_lazy("Duration"), empty_value="-")
+    @admin.display(description=pgettext_lazy("of a call", "Duration"), empty_value="-")
     def duration(self, invocation: Invocation) -> str | None:
         if invocation.duration_ms is None:
             return None
