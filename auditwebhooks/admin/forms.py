@@ -23,6 +23,7 @@ from auditwebhooks.conf import conf
 from auditwebhooks.edits import edit_since
 from auditwebhooks.masking import MASK
 from auditwebhooks.models import Webhook
+from auditwebhooks.payload import DEFAULT_TEMPLATE
 
 
 class HeadersFormField(forms.Field):
@@ -125,6 +126,8 @@ class WebhookForm(ModelForm):
     body_template = BodyTemplateFormField(
         label=gettext_lazy("Body Template"),
         required=False,
+        # Fields that are declared take no default of the model's.
+        initial=DEFAULT_TEMPLATE,
         help_text=gettext_lazy("A JSON body with {{placeholders}} in quotes. Empty: no body."),
     )
     headers = HeadersFormField(
