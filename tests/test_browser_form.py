@@ -304,3 +304,40 @@ def test_it_fits_every_screen(
     assert one.faults == []
     one.context.close()
     assert Event.objects.exists()
+
+
+def test_expected_values_are_entered_one_after_another(opened: Opened, inbox: Inbox) -> None:
+    page = opened.page
+    page.goto(ADD)
+    fill(page, inbox)
+    page.get_by_label("Json Path").fill("$.data.status")
+    values = page.get_by_label("Expected Values")
+    for text in ("ok", "created", "wrong", HOSTILE):
+        values.fill(text)
+        values.press("Enter")
+    page.get_by_role("button", name="Remove wrong").click()
+    page.get_by_role("button", name="Add", exact=False).and_(
+        page.locator("[data-auditwebhooks-add]")
+    ).nth(1).click()
+    page.get_by_label("Json Path").nth(1).fill("$.data.code")
+    page.get_by_label("Expected Values").nth(1).fill("200")
+    chips = page.locator(".auditwebhooks-chip")
+    assert [one.split("\u00d7")[0].strip() for one in chips.all_inner_texts()] == [
+        "ok",
+        "created",
+        HOSTILE,
+    ]
+    picture(page, "chips")
+    # What was typed last counts without Enter.
+    page.get_by_role("button", name="Save and continue editing").click()
+    page.get_by_text("was added successfully").wait_for()
+
+    assert Webhook.objects.get().response_validators == [
+        {"json_path": "$.data.status", "expected_values": ["ok", "created", HOSTILE]},
+        {"json_path": "$.data.code", "expected_values": ["200"]},
+    ]
+    assert page.locator(".auditwebhooks-chip").count() == 4
+    before = Event.objects.count()
+    page.get_by_role("button", name="Save", exact=True).click()
+    page.get_by_text("was changed successfully").wait_for()
+    assert Event.objects.count() == before

@@ -88,6 +88,9 @@ class HeaderRows(RowsWidget):
 class ValidatorRows(RowsWidget):
     """JSONPath, and the expected values, one on each line."""
 
+    class Media:
+        js = ("auditwebhooks/chips.js",)
+
     template_name = "admin/auditwebhooks/validator_rows.html"
     parts = ("path", "expected")
 
