@@ -372,9 +372,9 @@ def test_the_panel_has_a_tip_the_times_and_the_request_as_curl(
 
 def test_the_test_of_a_saved_webhook_is_noted(client: Client, inbox: Inbox) -> None:
     webhook = make_webhook(url=inbox.url)
-    client.post(url_of("test", webhook), form(url=inbox.url), headers=JSON)
+    client.post(url_of("test", webhook), form(url=inbox.url, name="Typed"), headers=JSON)
 
     entry = LogEntry.objects.get()
-    assert entry.object_id == str(webhook.pk)
+    assert (entry.object_id, entry.object_repr) == (str(webhook.pk), webhook.name)
     assert entry.change_message == "Tested: Test successful"
     assert Event.objects.filter(event_type__startswith="auditwebhooks").count() <= 1

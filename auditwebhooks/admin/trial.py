@@ -98,8 +98,10 @@ class TrialAdmin(UnsavedAdmin):
             return Trial(refused=refusal(wait), wait=wait)
         webhook = form.instance
         invocation = send_test(webhook, event)
-        if invocation.webhook_id is not None:
-            journal.note(request.user, [webhook], journal.TESTED % verdict(invocation))
+        if invocation.webhook is not None:
+            # Under the name that is saved.
+            noted = [invocation.webhook]
+            journal.note(request.user, noted, journal.TESTED % verdict(invocation))
         return Trial(invocation=invocation, event=event, revived=was_off and _is_on(webhook))
 
     def _may_test(self, request: HttpRequest, webhook: Webhook | None) -> bool:

@@ -249,7 +249,10 @@ class WebhookViewSet(TaggedViewSet):
         # Not before: what is refused is no test.
         wait = take_test(self.request.user)
         if wait:
-            raise Throttled(wait, refusal(wait))
+            throttled = Throttled(detail=refusal(wait))
+            # Not given above: it would be told a second time.
+            throttled.wait = wait
+            raise throttled
         invocation = send_test(serializer.webhook, event)
         return Response(
             {
