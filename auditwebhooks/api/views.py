@@ -251,7 +251,7 @@ class WebhookViewSet(TaggedViewSet):
         if wait:
             throttled = Throttled(detail=refusal(wait))
             # Not given above: it would be told a second time.
-            throttled.wait = wait
+            throttled.wait = wait  # type: ignore[attr-defined]
             raise throttled
         invocation = send_test(serializer.webhook, event)
         return Response(
