@@ -368,6 +368,8 @@ def test_the_panel_has_a_tip_the_times_and_the_request_as_curl(
     assert "curl --globoff --request POST" in page
     assert "canary" not in page
     assert re.search(r"The call took \d+ ms", page)
+    # What scrolls can be scrolled by the keyboard.
+    assert page.count("<pre") == page.count('tabindex="0"') > 0
 
 
 def test_the_test_of_a_saved_webhook_is_noted(client: Client, inbox: Inbox) -> None:

@@ -106,7 +106,9 @@ def pretty(value: Any) -> str:
 
 
 def _block(text: str) -> str:
-    return format_html('<pre class="auditwebhooks-code">{}</pre>', text) if text else "-"
+    return (
+        format_html('<pre class="auditwebhooks-code" tabindex="0">{}</pre>', text) if text else "-"
+    )
 
 
 def phases(invocation: Invocation) -> list[tuple[str, float]]:
