@@ -15,7 +15,7 @@ from typing import Any
 from django.db import connections, router, transaction
 from django.db.models import Q
 
-from auditwebhooks.enums import ActorType, Status
+from auditwebhooks.enums import ActorType, Status, Trigger
 from auditwebhooks.erasure import Finder, Person, as_json_text, erased, traces
 from auditwebhooks.masking import MASK
 from auditwebhooks.models import Event, Invocation
@@ -68,10 +68,10 @@ def redact(
     batch what was done so far.
     """
     own = _events().filter(actor_id=_column(actor_id))
-    person, records = _survey(own, actor_id, also)
+    person, records, told = _survey(own, actor_id, also)
     about = _holding(person.texts) if everywhere else _about(records)
     batches = chain(((ids, False) for ids in about), ((ids, True) for ids in _pages(own)))
-    total = Redacted()
+    total = Redacted(invocations=_redact_tests(person, told, dry_run=dry_run))
     for ids, is_own in batches:
         total += _redact(ids, person, is_own=is_own, dry_run=dry_run)
         on_batch(total)
@@ -89,9 +89,11 @@ def _column(text: str) -> str:
 
 def _survey(
     own: EventQuerySet[Event], actor_id: str, also: Collection[str]
-) -> tuple[Person, set[str]]:
-    """Who it is by all their events, and the keys of their own record."""
+) -> tuple[Person, set[str], set[str]]:
+    """Who it is by all their events, the keys of their own record, and what tells of them
+    otherwise."""
     names: set[str] = set()
+    told: set[str] = set()
     records = {actor_id}
     person = Person(id=actor_id, texts=frozenset())
     for ids in _pages(own):
@@ -99,9 +101,11 @@ def _survey(
             payload = event.payload
             if person.acted_in(payload):
                 names.add(payload["data"]["actor_name"])
-                records |= traces(payload).keys
+                found = traces(payload)
+                records |= found.keys
+                told |= found.texts
     texts = frozenset({actor_id, *names, *also}) - {MASK, ""}
-    return Person(id=actor_id, texts=texts), records
+    return Person(id=actor_id, texts=texts), records, told
 
 
 def _about(records: Collection[str]) -> Iterator[list[int]]:
@@ -127,6 +131,22 @@ def _pages(events: EventQuerySet[Event], size: int = BATCH) -> Iterator[list[int
     while ids:
         yield ids
         ids = list(keys.filter(pk__gt=ids[-1])[:size])
+
+
+def _redact_tests(person: Person, told: Collection[str], *, dry_run: bool) -> int:
+    """Of tests that were made with a recorded event, which their rows do not name."""
+    using = router.db_for_write(Invocation)
+    finder = Finder(person.texts | set(told))
+    tests = Invocation.objects.using(using).filter(event__isnull=True, trigger=Trigger.TEST)
+    redacted = 0
+    for keys in pages(tests.order_by("pk").values_list("pk", flat=True), _ROWS):
+        with transaction.atomic(using=using):
+            take_write_lock(connections[using], Invocation)
+            rows = Invocation.objects.using(using).filter(pk__in=keys).order_by("pk")
+            for invocation in locked(rows, using):
+                redacted += _redact_invocation(invocation, finder, using, dry_run=dry_run)
+        let_others_write(using)
+    return redacted
 
 
 def _redact(ids: list[int], person: Person, *, is_own: bool, dry_run: bool) -> Redacted:

@@ -70,7 +70,6 @@ def compile_template(text: str, variables: Variables) -> Template:
     """Compile and remember by text; raises TemplateSyntaxError with line and column."""
     if not text.strip():
         return Template(skeleton=(), producers=())
-    _check_json(text)
     literals = [""]
     placeholders = []
     for piece in _pieces(text, variables):
@@ -80,6 +79,12 @@ def compile_template(text: str, variables: Variables) -> Template:
             placeholders.append(piece)
             literals += ["", ""]
     return Template(skeleton=tuple(literals), producers=tuple(_producers(placeholders)))
+
+
+def lexemes(text: str) -> list[re.Match[str]]:
+    """The strings, words and signs of a JSON text. Raises TemplateSyntaxError for other text."""
+    _check_json(text)
+    return list(_LEXEME.finditer(text))
 
 
 def _check_json(text: str) -> None:
@@ -141,14 +146,14 @@ def _refuse(text: str, position: int, reason: str) -> NoReturn:
 
 
 def _pieces(text: str, variables: Variables) -> Iterator[str | Placeholder]:
-    """Walk the lexemes of valid JSON; white space between them is not sent."""
+    """Walk the lexemes; white space between them is not sent."""
     # The keys of each open object; None for an open list.
     keys: list[set[str] | None] = []
-    lexemes = list(_LEXEME.finditer(text))
-    for number, match in enumerate(lexemes):
+    found = lexemes(text)
+    for number, match in enumerate(found):
         lexeme = match.group()
         if lexeme.startswith('"'):
-            is_key = number + 1 < len(lexemes) and lexemes[number + 1].group() == ":"
+            is_key = number + 1 < len(found) and found[number + 1].group() == ":"
             string = _String(text, match.start(), lexeme, variables)
             if is_key and (seen := keys[-1]) is not None:
                 string.refuse_duplicate(seen)

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent
 LOCALE = Path("auditwebhooks") / "locale"
 
 # Texts of these are no part of the app.
-_ELSEWHERE = (".venv*", "benchmarks", "docs", "project", "tests")
+_ELSEWHERE = (".venv*", "benchmarks", "build", "docs", "project", "tests")
 
 
 @dataclass(slots=True, kw_only=True)

@@ -9,6 +9,7 @@ from typing import Any
 import hypothesis
 import pytest
 import trustme
+from django.core.cache import cache
 from django_q.brokers import get_broker
 from django_q.conf import Conf
 
@@ -62,6 +63,12 @@ def empty_queue() -> None:
     """A broker outside the database is not rolled back. Before each test, not after it: then the
     sockets that a test replaced are still replaced."""
     _empty_queue()
+
+
+@pytest.fixture(autouse=True)
+def empty_cache() -> None:
+    """It counts the tests of a user, and is not rolled back."""
+    cache.clear()
 
 
 @pytest.fixture(scope="session")

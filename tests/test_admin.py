@@ -282,7 +282,9 @@ def test_a_test_is_a_post_with_permission(client: Client, inbox: Inbox) -> None:
     assert client.post(TEST_NEW, form(url=inbox.url)).status_code == 403
     may_more = Permission.objects.get(codename="add_webhook")
     User.objects.get().user_permissions.add(may_more)
-    assert client.get(TEST_NEW).status_code == 405
+    got = client.get(TEST_NEW)
+    assert (got.status_code, got["Location"]) == (302, ADD)
+    assert inbox.deliveries == []
     assert client.post(TEST_NEW, form(url=inbox.url)).status_code == 200
     assert len(inbox.deliveries) == 1
 

@@ -255,3 +255,15 @@ def test_each_action_needs_its_permission(
     if "switch_on" not in actions:
         act(client, "switch_on", webhook)
         assert not Webhook.objects.get().active
+
+
+def test_after_so_many_tests_a_minute_no_more_are_sent(
+    client: Client, operator: User, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("auditwebhooks.delivery.allowance.MOST", 1)
+    webhooks = [make_webhook(url=inbox.url) for _number in range(3)]
+    told = act(client, "send_tests", *webhooks)
+
+    assert [kind for kind, _text in told] == ["success", "warning"]
+    assert "1 tests a minute" in told[1][1]
+    assert len(inbox.deliveries) == 1

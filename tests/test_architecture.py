@@ -46,7 +46,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("templating", "transport.address", "transport.guard", "queue"),
     # The shape of an event, and a model's values as JSON.
     ("transport.client", "payload", "snapshot", "receiver"),
-    ("rules", "querysets", "cuts", "statements", "payload_schema"),
+    ("rules", "querysets", "cuts", "statements", "payload_schema", "template_layout"),
     # Tables.
     ("models.fields", "models.event"),
     ("models.webhook", "models.wake", "models.idempotency"),
@@ -61,6 +61,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "cause",
         "edits",
         "retention",
+        "delivery.allowance",
         "delivery.message",
         "delivery.judge",
         "delivery.scrub",
@@ -71,7 +72,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "delivery.switching",
     ),
     ("recording", "delivery.send", "delivery.fanout", "erasure"),
-    ("delivery.lane",),
+    ("delivery.lane", "delivery.samples"),
     ("subject", "delivery.again", "delivery.selection", "redaction"),
     ("capture", "names", "history", "object_fields", "delivery.replay"),
     ("bulk", "members"),
@@ -80,7 +81,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("delivery.reschedule", "delivery.discard"),
     ("delivery.breaker",),
     ("delivery.health",),
-    ("delivery.store", "delivery.trial"),
+    ("delivery.store", "delivery.trial", "delivery.preview"),
     ("delivery.drain",),
     ("delivery.turn",),
     # Where Django calls in.
@@ -113,6 +114,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     (
         "admin.forms",
         "admin.columns",
+        "admin.choosing",
         "admin.resending",
         "api.serializers",
         "api.vocabulary",
@@ -124,13 +126,13 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     (
         "admin.attempts",
         "admin.changes",
+        "admin.unsaved",
         "admin.deleting",
         "admin.logs",
         "admin.rotating",
-        "admin.trial",
         "admin.waiting",
     ),
-    ("admin.events", "admin.invocations", "admin.replays"),
+    ("admin.events", "admin.invocations", "admin.previewing", "admin.replays", "admin.trial"),
     ("admin.actions",),
     ("admin.webhooks", "api.urls"),
     (

@@ -102,7 +102,8 @@ def test_every_route_is_told(schema: dict[str, Any]) -> None:
         ("GET /webhooks/{id}/", "200 304 401 403 404"),
         ("PUT /webhooks/{id}/", "200 400 401 403 404 412"),
         ("DELETE /webhooks/{id}/", "204 401 403 404 412"),
-        ("POST /webhooks/test/", "200 400 401 403 409 422"),
+        ("POST /webhooks/test/", "200 400 401 403 409 422 429"),
+        ("POST /webhooks/{id}/test/", "200 400 401 403 404 409 422 429"),
         ("POST /webhooks/{id}/replay/", "200 202 400 401 403 404 409 422"),
         ("POST /invocations/{id}/send-again/", "201 400 401 403 404 409 422"),
         ("GET /events/{event_id}/", "200 401 403 404"),
@@ -118,6 +119,8 @@ def test_parameters_are_told(schema: dict[str, Any]) -> None:
 
     assert {"status", "include", "cursor", "page_size"} <= names("GET /invocations/")
     assert names("GET /webhooks/{id}/replay/") == {"id", "cursor", "page_size"}
+    assert {"event", "Idempotency-Key"} <= names("POST /webhooks/{id}/test/")
+    assert {"event", "Idempotency-Key"} <= names("POST /webhooks/test/")
     assert "If-Match" in names("PATCH /webhooks/{id}/")
     assert "Idempotency-Key" in names("POST /webhooks/{id}/replay/")
 

@@ -31,8 +31,9 @@ ID = "ada@example.com"
 def ada() -> User:
     """A user, her own event, and one of somebody else about her."""
     with auditwebhooks.paused():
+        # With a key that none of the articles has: it is looked for as a target's.
         ada = User.objects.create_user(
-            "ada", ID, first_name="Ada", last_name="Lovelace", is_staff=True
+            "ada", ID, id=987_654, first_name="Ada", last_name="Lovelace", is_staff=True
         )
     with auditwebhooks.context(actor=ada):
         Article.objects.create(title="Notes", text="by Ada Lovelace")
@@ -216,3 +217,39 @@ def test_letters_beyond_ascii_are_found(ada: User) -> None:
 
     assert redact("Zoë \U0001f600", everywhere=True) == Redacted(events=2)
     assert "Zo\\u00eb" not in everything()
+
+
+def test_she_goes_from_tests_that_were_made_with_her_events(ada: User) -> None:
+    webhook = make_webhook()
+    own = Event.objects.get(actor_id=ID)
+    with_her = make_invocation(
+        webhook,
+        event=None,
+        trigger="test",
+        request_body=own.payload_text,
+        response_body="thanks, Ada Lovelace",
+    )
+    other = make_invocation(webhook, event=None, trigger="test", request_body='{"a": "b"}')
+
+    assert redact(ID, dry_run=True).invocations == 1
+    with_her.refresh_from_db()
+    assert with_her.request_body == own.payload_text
+    assert redact(ID).invocations == 1
+    with_her.refresh_from_db()
+    other.refresh_from_db()
+    assert (with_her.request_body, with_her.response_body) == ("***", "***")
+    assert other.request_body == '{"a": "b"}'
+
+
+def test_an_address_is_hers_in_tests_too() -> None:
+    with auditwebhooks.context(actor=ID, ip="203.0.113.99"):
+        event = auditwebhooks.record("own.word")
+    test = make_invocation(
+        make_webhook(), event=None, trigger="test", request_body='{"from": "203.0.113.99"}'
+    )
+    assert event is not None
+
+    redact(ID)
+
+    test.refresh_from_db()
+    assert test.request_body == "***"

@@ -14,7 +14,7 @@ from auditwebhooks.delivery.trial import send_test, verdict
 from auditwebhooks.models import Event, Invocation, Webhook, WebhookHealth
 from auditwebhooks.receiver import Answer
 from tests.conftest import Inbox
-from tests.factories import SECRET, make_webhook
+from tests.factories import SECRET, make_event, make_webhook
 
 pytestmark = pytest.mark.django_db
 
@@ -166,3 +166,22 @@ def test_a_success_does_not_switch_on_what_a_person_switched_off(inbox: Inbox) -
 
     off = Webhook.objects.get()
     assert (off.active, off.disabled_reason) == (False, "")
+
+
+def test_a_recorded_event_is_sent_as_a_test(inbox: Inbox) -> None:
+    event = make_event(event_type="own.word")
+    webhook = make_webhook(
+        url=inbox.url, body_template='{"all": "{{data}}", "id": "{{event_id}}"}'
+    )
+    before = Event.objects.count()
+
+    send_test(webhook, event)
+
+    [delivery] = inbox.deliveries
+    assert delivery.headers["webhook-id"].startswith("test_")
+    assert json.loads(delivery.body) == {"all": event.payload["data"], "id": event.event_id}
+    invocation = Invocation.objects.get()
+    assert (invocation.trigger, invocation.event) == ("test", None)
+    assert not event.invocations.exists()
+    assert not WebhookHealth.objects.exists()
+    assert Event.objects.count() == before

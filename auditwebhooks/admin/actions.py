@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from auditwebhooks import journal
 from auditwebhooks.admin.display import link
 from auditwebhooks.admin.trial import TrialAdmin
+from auditwebhooks.delivery.allowance import refusal, take_test
 from auditwebhooks.delivery.stats import glances
 from auditwebhooks.delivery.switching import switch
 from auditwebhooks.delivery.trial import send_test, verdict
@@ -89,6 +90,10 @@ class WebhookActions(TrialAdmin):
         started = time.monotonic()
         chosen = list(queryset)
         while chosen and time.monotonic() - started < TEST_SECONDS:
+            wait = take_test(request.user)
+            if wait:
+                self.message_user(request, refusal(wait), messages.WARNING)
+                return
             webhook = chosen.pop(0)
             invocation = send_test(webhook)
             tested = journal.TESTED % {"result": verdict(invocation)}

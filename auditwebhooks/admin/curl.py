@@ -1,9 +1,11 @@
-"""A recorded request as a command that makes it again, once its secrets are filled in. Pure."""
+"""A recorded request as a command that makes it again, once its secrets are filled in."""
 
 from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
+
+from auditwebhooks.models import Invocation
 
 # curl sets these itself, as they fit what is sent.
 _BY_CURL = frozenset({"host", "content-length", "connection", "accept-encoding"})
@@ -24,6 +26,18 @@ def as_curl(method: str, url: str, headers: Mapping[str, str], body: str) -> str
         # --data would read a file where the body begins with @, and drop line breaks.
         words.append(["--data-raw", body])
     return _NEXT.join(shlex.join(group) for group in words)
+
+
+def curl_of(invocation: Invocation) -> str:
+    """Empty where nothing was sent."""
+    if not invocation.request_headers:
+        return ""
+    return as_curl(
+        invocation.request_method,
+        invocation.request_url,
+        invocation.request_headers,
+        invocation.request_body,
+    )
 
 
 def _header(name: str, value: str) -> str:

@@ -125,7 +125,9 @@ def pretty(value: Any) -> str:
 
 
 def _block(text: str) -> str:
-    return format_html('<pre class="auditwebhooks-code" dir="ltr">{}</pre>', text) if text else "-"
+    if not text:
+        return "-"
+    return format_html('<pre class="auditwebhooks-code" dir="ltr" tabindex="0">{}</pre>', text)
 
 
 def phases(invocation: Invocation) -> list[tuple[str, float]]:

@@ -151,7 +151,7 @@ class WebhookForm(ModelForm):
         required=False,
         help_text=gettext_lazy(
             "Verify that the response meets your criteria: a JSONPath that starts with $.data. "
-            "and the values it may have, each on a line of its own."
+            "and the values it may have: press Enter after each."
         ),
     )
     event_types = EventTypesFormField(

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, pgettext_lazy
 
 from auditwebhooks.admin.attempts import attempts_context
-from auditwebhooks.admin.curl import as_curl
+from auditwebhooks.admin.curl import curl_of
 from auditwebhooks.admin.display import invocation_dot, moment, phases, pretty
 from auditwebhooks.admin.filters import (
     OutcomeFilter,
@@ -73,7 +73,7 @@ class InvocationAdmin(LogAdmin):
             "next": _next(row),
             "request_body": pretty(row.request_body),
             "response_body": pretty(row.response_body),
-            "curl": _curl(row),
+            "curl": curl_of(row),
             "phases": phases(row),
             "times": [
                 (_("Created"), moment(row.created_at)),
@@ -156,9 +156,3 @@ def _when(waiting: Invocation) -> str:
         held = _("The webhook is paused until %s.") % moment(webhook.paused_until)
         return f"{told} {held}"
     return told
-
-
-def _curl(row: Invocation) -> str:
-    if not row.request_headers:
-        return ""
-    return as_curl(row.request_method, row.request_url, row.request_headers, row.request_body)

@@ -2,52 +2,68 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
-from django.contrib.admin import helpers
-from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.template.loader import render_to_string
-from django.urls import URLPattern, path, reverse
-from django.utils.decorators import method_decorator
+from django.urls import URLPattern
 from django.utils.translation import gettext as _
-from django.views.decorators.debug import sensitive_post_parameters
-from django.views.decorators.http import require_POST
 
-from auditwebhooks.admin.display import ModelAdmin, phases, pretty
+from auditwebhooks import journal
+from auditwebhooks.admin.choosing import choice, chosen, may_choose, offered, words
+from auditwebhooks.admin.curl import curl_of
+from auditwebhooks.admin.display import phases, pretty
 from auditwebhooks.admin.forms import ModelForm
+from auditwebhooks.admin.tips import tip
+from auditwebhooks.admin.unsaved import UnsavedAdmin, hide_typed_values, is_asked_by_script
+from auditwebhooks.delivery.allowance import refusal, take_test
 from auditwebhooks.delivery.trial import send_test, verdict
 from auditwebhooks.enums import Outcome
-from auditwebhooks.models import Invocation, Webhook
+from auditwebhooks.models import Event, Invocation, Webhook
 from auditwebhooks.sentences import shown
 
-# Typed secrets stay out of error reports.
-hide_typed_values = method_decorator(sensitive_post_parameters())
+# The inputs that choose its event.
+EVENT = "test_event"
 
 
-class TrialAdmin(ModelAdmin):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """What came of pressing Test: an invocation, a refusal, or neither where the form has
+    errors."""
+
+    invocation: Invocation | None = None
+    event: Event | None = None
+    revived: bool = False
+    refused: str = ""
+    # Seconds.
+    wait: int = 0
+
+
+class TrialAdmin(UnsavedAdmin):
     class Media:
-        js = ("auditwebhooks/test.js",)
+        js = ("auditwebhooks/post.js", "auditwebhooks/test.js")
 
     def has_test_permission(self, request: HttpRequest) -> bool:
         return bool(request.user.has_perm("auditwebhooks.test_webhook"))
 
     def get_urls(self) -> list[URLPattern]:
-        own = [
-            path("test/", self.admin_site.admin_view(self.test_view), name=_TEST_NEW),
-            path("<path:object_id>/test/", self.admin_site.admin_view(self.test_view), name=_TEST),
-        ]
-        return own + super().get_urls()
+        return [*self.paths("test", self.test_view), *super().get_urls()]
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
-        obj = kwargs.get("obj")
-        if self._may_test(request, obj):
-            context["test_url"] = self._url(_TEST, obj) if obj else self._url(_TEST_NEW)
+        webhook = kwargs.get("obj")
+        if self._may_test(request, webhook):
+            context["test_url"] = self.url_for("test", webhook)
+            if may_choose(request):
+                if "events" not in context:
+                    context["events"] = offered(webhook.event_types if webhook else [])
+                context["test_event"] = choice(request, EVENT, context["events"])
         return super().render_change_form(request, context, *args, **kwargs)
 
-    @method_decorator(require_POST)
     @hide_typed_values
     def test_view(self, request: HttpRequest, object_id: str | None = None) -> HttpResponse:
         """Send a test with the values as they stand in the form, saved or not.
@@ -55,110 +71,62 @@ class TrialAdmin(ModelAdmin):
         The page's script asks for JSON and stays where it is; without it the form is shown again
         with the result below.
         """
-        webhook = self._webhook(request, object_id)
+        webhook = self.webhook_of(request, object_id)
         if not self._may_test(request, webhook):
             raise PermissionDenied
+        if request.method != "POST":
+            return self.back(request, webhook)
         # Asked for now: the form writes its values into the webhook.
         was_off = webhook is not None and bool(webhook.disabled_reason)
-        form: Any = self.get_form(request, webhook, change=webhook is not None)(
-            request.POST, instance=webhook
-        )
+        form = self.form_of(request, webhook)(request.POST, instance=webhook)
         # Nothing is saved.
         form.asks_for_edits = False
-        invocation = send_test(form.instance) if form.is_valid() else None
-        revived = was_off and _is_on(webhook)
-        if "application/json" in request.headers.get("Accept", ""):
-            return JsonResponse(
-                {
-                    "result": verdict(invocation) if invocation else "",
-                    "html": self._panel(request, invocation, revived),
-                    "errors": _labelled(form),
-                }
-            )
-        panel = self._panel(request, invocation, revived)
-        return self._form_again(request, form, object_id, webhook, panel)
+        trial = self._try(request, form, was_off=was_off)
+        if is_asked_by_script(request):
+            return _as_json(request, form, trial)
+        if trial.refused:
+            self.message_user(request, trial.refused, messages.ERROR)
+        return self.form_again(request, form, webhook, test_panel=_panel(request, trial))
 
-    def _webhook(self, request: HttpRequest, object_id: str | None) -> Webhook | None:
-        if object_id is None:
-            return None
-        webhook = self.get_object(request, object_id)
-        if not isinstance(webhook, Webhook):
-            raise Http404
-        return webhook
+    def _try(self, request: HttpRequest, form: Any, *, was_off: bool) -> Trial:
+        if not form.is_valid():
+            return Trial()
+        try:
+            event = chosen(request, EVENT)
+        except ValidationError as error:
+            return Trial(refused=str(error.message))
+        wait = take_test(request.user)
+        if wait:
+            return Trial(refused=refusal(wait), wait=wait)
+        webhook = form.instance
+        invocation = send_test(webhook, event)
+        if invocation.webhook is not None:
+            # Under the name that is saved.
+            noted = [invocation.webhook]
+            journal.note(request.user, noted, journal.TESTED % {"result": verdict(invocation)})
+        return Trial(invocation=invocation, event=event, revived=was_off and _is_on(webhook))
 
     def _may_test(self, request: HttpRequest, webhook: Webhook | None) -> bool:
-        """Unsaved values need the right to save them, too."""
-        may_edit = (
-            self.has_add_permission(request)
-            if webhook is None
-            else self.has_change_permission(request, webhook)
-        )
-        return may_edit and self.has_test_permission(request)
+        return self.may_edit(request, webhook) and self.has_test_permission(request)
 
-    def _url(self, name: str, webhook: Webhook | None = None) -> str:
-        arguments = [webhook.pk] if webhook else []
-        return reverse(f"{self.admin_site.name}:{name}", args=arguments)
 
-    def _panel(self, request: HttpRequest, invocation: Invocation | None, revived: bool) -> str:
-        if invocation is None:
-            return ""
-        return render_to_string(
-            "admin/auditwebhooks/webhook/invocation_panel.html",
-            {**panel_context(invocation), "revived": revived},
-            request,
-        )
-
-    def _form_again(
-        self,
-        request: HttpRequest,
-        form: ModelForm,
-        object_id: str | None,
-        webhook: Webhook | None,
-        panel: str,
-    ) -> HttpResponse:
-        """The page of the form, as Django's admin shows it after an error."""
-        shown: Any = self.get_fieldsets(request, webhook)
-        fieldsets = helpers.AdminForm(
-            form,
-            list(shown),
-            {},
-            self.get_readonly_fields(request, webhook),
-            model_admin=self,
-        )
-        add = webhook is None
-        name = "auditwebhooks_webhook_add" if add else "auditwebhooks_webhook_change"
-        context = {
-            **self.admin_site.each_context(request),
-            "title": _("Add %s") if add else _("Change %s"),
-            "adminform": fieldsets,
-            "object_id": object_id,
-            "original": webhook,
-            "is_popup": False,
-            "media": self.media + fieldsets.media,
-            "inline_admin_formsets": [],
-            "errors": helpers.AdminErrorList(form, []),
-            "preserved_filters": "",
-            "test_panel": panel,
+def _as_json(request: HttpRequest, form: ModelForm, trial: Trial) -> HttpResponse:
+    answer = JsonResponse(
+        {
+            "result": verdict(trial.invocation) if trial.invocation else "",
+            "html": _panel(request, trial),
+            "errors": _labelled(form),
+            "refused": trial.refused,
         }
-        context["title"] = str(context["title"]) % self.opts.verbose_name
-        return self.render_change_form(
-            request,
-            context,
-            add=add,
-            change=not add,
-            obj=webhook,
-            form_url=self._url(name, webhook),
-        )
+    )
+    if trial.wait:
+        answer.status_code = 429
+        answer["Retry-After"] = str(trial.wait)
+    return answer
 
 
-_TEST = "auditwebhooks_webhook_test"
-_TEST_NEW = "auditwebhooks_webhook_test_new"
-
-
-def _is_on(webhook: Webhook | None) -> bool:
+def _is_on(webhook: Webhook) -> bool:
     """As the database has it."""
-    if webhook is None:
-        return False
     return Webhook.objects.primary().filter(pk=webhook.pk, active=True).exists()
 
 
@@ -170,6 +138,14 @@ def _labelled(form: ModelForm) -> dict[str, list[str]]:
     }
 
 
+def _panel(request: HttpRequest, trial: Trial) -> str:
+    if trial.invocation is None:
+        return ""
+    context = panel_context(trial.invocation)
+    context |= {"revived": trial.revived, "event": words(trial.event) if trial.event else ""}
+    return render_to_string("admin/auditwebhooks/webhook/invocation_panel.html", context, request)
+
+
 def panel_context(invocation: Invocation) -> dict[str, Any]:
     """What the invocation data panel shows."""
     return {
@@ -177,7 +153,9 @@ def panel_context(invocation: Invocation) -> dict[str, Any]:
         "result": _(verdict(invocation)),
         "message": shown(invocation.message),
         "successful": invocation.outcome == Outcome.SUCCESS,
+        "tip": tip(invocation.outcome, invocation.response_status),
         "request_body": pretty(invocation.request_body),
         "response_body": pretty(invocation.response_body),
+        "curl": curl_of(invocation),
         "phases": phases(invocation),
     }

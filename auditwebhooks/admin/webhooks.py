@@ -1,5 +1,6 @@
 """The Webhooks page: the form's fields and who sees them. The list is in ``columns`` and
-``actions``, the rest of the form in ``trial``, ``waiting``, ``rotating`` and ``deleting``."""
+``actions``, the rest of the form in ``previewing``, ``trial``, ``waiting``, ``rotating`` and
+``deleting``."""
 
 from __future__ import annotations
 
@@ -14,14 +15,22 @@ from auditwebhooks.admin.actions import WebhookActions
 from auditwebhooks.admin.columns import WebhookColumns
 from auditwebhooks.admin.deleting import DeletingAdmin
 from auditwebhooks.admin.forms import WebhookForm
+from auditwebhooks.admin.previewing import PreviewAdmin
 from auditwebhooks.admin.rotating import RotatingAdmin
-from auditwebhooks.admin.trial import hide_typed_values
+from auditwebhooks.admin.unsaved import hide_typed_values
 from auditwebhooks.admin.waiting import WaitingAdmin, waiting_fieldset
 from auditwebhooks.models import Webhook
 
 
 @admin.register(Webhook)
-class WebhookAdmin(WaitingAdmin, RotatingAdmin, DeletingAdmin, WebhookActions, WebhookColumns):
+class WebhookAdmin(
+    WaitingAdmin,
+    RotatingAdmin,
+    DeletingAdmin,
+    PreviewAdmin,
+    WebhookActions,
+    WebhookColumns,
+):
     form = WebhookForm
     save_on_top = False
     change_form_template = "admin/auditwebhooks/webhook/change_form.html"

@@ -9,6 +9,7 @@ from typing import Any
 
 from django import forms
 
+from auditwebhooks.delivery.preview import Preview
 from auditwebhooks.event_types import event_types
 from auditwebhooks.masking import MASK
 from auditwebhooks.object_fields import ObjectFields, object_fields
@@ -87,6 +88,9 @@ class HeaderRows(RowsWidget):
 class ValidatorRows(RowsWidget):
     """JSONPath, and the expected values, one on each line."""
 
+    class Media:
+        js = ("auditwebhooks/chips.js",)
+
     template_name = "admin/auditwebhooks/validator_rows.html"
     parts = ("path", "expected")
 
@@ -100,15 +104,27 @@ class ValidatorRows(RowsWidget):
 
 
 class BodyTemplateInput(forms.Textarea):
-    """The template's text, with every field of the payload below it."""
+    """The template's text, with what it makes of an event and every field of the payload below."""
 
     template_name = "admin/auditwebhooks/body_template_input.html"
+    # Where Format and Preview are sent to; empty: there are none.
+    preview_url = ""
+    # What is shown before anything is sent.
+    preview: Preview | None = None
+    # The inputs that choose the event, for those who may.
+    preview_event: Any = None
+
+    class Media:
+        js = ("auditwebhooks/post.js", "auditwebhooks/template.js", "auditwebhooks/insert.js")
 
     def get_context(self, name: str, value: Any, attrs: dict[str, Any] | None) -> dict[str, Any]:
         context = super().get_context(name, value, attrs)
         models = list(object_fields())
         shown = _as_many(models)
         context |= {
+            "preview_url": self.preview_url,
+            "preview": self.preview,
+            "preview_event": self.preview_event,
             "payload_fields": FIELDS,
             "models": shown,
             "left_out": len(models) - len(shown),
@@ -126,6 +142,9 @@ class EventTypesInput(forms.Textarea):
     """Patterns, one on each line, with the types that there are to copy from."""
 
     template_name = "admin/auditwebhooks/event_types_input.html"
+
+    class Media:
+        js = ("auditwebhooks/insert.js",)
 
     def get_context(self, name: str, value: Any, attrs: dict[str, Any] | None) -> dict[str, Any]:
         context = super().get_context(name, value, attrs)

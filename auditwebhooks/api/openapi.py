@@ -67,6 +67,7 @@ REFUSED = {
     ),
     412: (RefusalSerializer, "The webhook was changed meanwhile: its ETag is another."),
     422: (RefusalSerializer, "This Idempotency-Key was used for another body."),
+    429: (RefusalSerializer, "Too many tests of this user; Retry-After says how many seconds."),
 }
 
 
@@ -117,10 +118,11 @@ def header(name: str, words: str) -> Any:
     )
 
 
-def query(name: str, words: str, values: Sequence[str]) -> Any:
+def query(name: str, words: str, values: Sequence[str] = ()) -> Any:
+    """``values``: those that there are; none: any text."""
     if not IS_INSTALLED:
         return None
-    return utils.OpenApiParameter(name, str, description=words, enum=values)
+    return utils.OpenApiParameter(name, str, description=words, enum=values or None)
 
 
 IDEMPOTENCY_KEY = header(

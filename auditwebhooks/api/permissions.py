@@ -9,6 +9,9 @@ from rest_framework.permissions import SAFE_METHODS, BasePermission, DjangoModel
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
+# The parameter of a test that names a recorded event.
+EVENT = "event"
+
 TEST_WEBHOOK = "auditwebhooks.test_webhook"
 CHANGE_WEBHOOK = "auditwebhooks.change_webhook"
 RESEND = "auditwebhooks.resend_invocation"
@@ -29,13 +32,23 @@ class ModelPermissions(DjangoModelPermissions):
 
 
 class MayTest(DjangoModelPermissions):
-    """Testing saved values takes the right to test; other values the right to save them, too."""
+    """Testing saved values takes the right to test; other values the right to save them, and a
+    recorded event the right to see it, too."""
 
     def get_required_permissions(self, method: str, model_cls: type[Model]) -> list[str]:
         return [TEST_WEBHOOK]
 
     def has_permission(self, request: Request, view: APIView) -> bool:
-        return super().has_permission(request, view) and self._may_give_values(request, view)
+        return (
+            super().has_permission(request, view)
+            and self._may_give_values(request, view)
+            and self._may_send_event(request)
+        )
+
+    @staticmethod
+    def _may_send_event(request: Request) -> bool:
+        """Whoever may not see a recorded event sends it nowhere."""
+        return EVENT not in request.query_params or bool(request.user.has_perm(VIEW_EVENT))
 
     @staticmethod
     def _may_give_values(request: Request, view: Any) -> bool:

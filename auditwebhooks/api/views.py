@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from rest_framework import mixins, viewsets
 from rest_framework.decorators import action
-from rest_framework.exceptions import NotFound, ValidationError
+from rest_framework.exceptions import NotFound, Throttled, ValidationError
 from rest_framework.generics import get_object_or_404
 from rest_framework.pagination import CursorPagination
 from rest_framework.request import Request
@@ -44,6 +44,7 @@ from auditwebhooks.api.openapi import (
     query,
 )
 from auditwebhooks.api.permissions import (
+    EVENT,
     MayChange,
     MayReplay,
     MayResend,
@@ -63,6 +64,8 @@ from auditwebhooks.api.serializers import (
 from auditwebhooks.context import describe_actor
 from auditwebhooks.delivery import replay
 from auditwebhooks.delivery.again import send_again
+from auditwebhooks.delivery.allowance import refusal, take_test
+from auditwebhooks.delivery.samples import recorded
 from auditwebhooks.delivery.stats import stats_of
 from auditwebhooks.delivery.trial import send_test, verdict
 from auditwebhooks.exceptions import EncryptionError
@@ -75,6 +78,8 @@ if TYPE_CHECKING:
 else:
     GenericViewSet = viewsets.GenericViewSet
     Listed = mixins.ListModelMixin
+
+_EVENT = query(EVENT, "The event_id of a recorded event to send in place of the mock one.")
 
 # What a list leaves out unless it is asked for: ?include=body.
 INCLUDE, BODY = "include", "body"
@@ -137,8 +142,8 @@ class WebhookViewSet(TaggedViewSet):
     @operation(
         "webhooks_test_values",
         {200: ResultSerializer},
-        refuses=[400, 409, 422],
-        parameters=[IDEMPOTENCY_KEY],
+        refuses=[400, 409, 422, 429],
+        parameters=[IDEMPOTENCY_KEY, _EVENT],
     )
     @action(detail=False, methods=["post"], url_path="test", permission_classes=[MayTest])
     @idempotent(atomic=False)
@@ -149,8 +154,8 @@ class WebhookViewSet(TaggedViewSet):
     @operation(
         "webhooks_test",
         {200: ResultSerializer},
-        refuses=[400, 404, 409, 422],
-        parameters=[IDEMPOTENCY_KEY],
+        refuses=[400, 404, 409, 422, 429],
+        parameters=[IDEMPOTENCY_KEY, _EVENT],
         request=WebhookSerializer(partial=True),
     )
     @action(detail=True, methods=["post"], url_path="test", permission_classes=[MayTest])
@@ -232,9 +237,27 @@ class WebhookViewSet(TaggedViewSet):
         journal.note(request.user, [found], journal.REPLAY_CANCELLED)
         return Response(ReplaySerializer(found).data)
 
+    def _chosen(self) -> Event | None:
+        """The recorded event that a test is asked to send."""
+        asked = self.request.query_params.get(EVENT)
+        if asked is None:
+            return None
+        event = recorded(asked)
+        if event is None:
+            raise ValidationError({EVENT: [_("There is no event with this ID.")]})
+        return event
+
     def _test(self, serializer: Any) -> Response:
         serializer.is_valid(raise_exception=True)
-        invocation = send_test(serializer.webhook)
+        event = self._chosen()
+        # Not before: what is refused is no test.
+        wait = take_test(self.request.user)
+        if wait:
+            throttled = Throttled(detail=refusal(wait))
+            # Not given above: it would be told a second time.
+            throttled.wait = wait  # type: ignore[attr-defined]
+            raise throttled
+        invocation = send_test(serializer.webhook, event)
         return Response(
             {
                 "result": verdict(invocation),

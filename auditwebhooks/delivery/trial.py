@@ -2,37 +2,37 @@
 
 from __future__ import annotations
 
-import time
-
 from django.db import router
 from django.utils import timezone
 from django.utils.translation import gettext_noop
 
-from auditwebhooks import payload
 from auditwebhooks.delivery.health import revive
 from auditwebhooks.delivery.message import Message
+from auditwebhooks.delivery.samples import payload_text
 from auditwebhooks.delivery.send import attempt
 from auditwebhooks.enums import Outcome, Trigger
 from auditwebhooks.identifiers import new_test_id
-from auditwebhooks.models import Invocation, Webhook
+from auditwebhooks.models import Event, Invocation, Webhook
 from auditwebhooks.transport.client import Client
 
 SUCCESSFUL = gettext_noop("Test successful")
 FAILED = gettext_noop("Test failed")
 
 
-def send_test(webhook: Webhook) -> Invocation:
-    """Send the sample event once, by the same code path as every delivery.
+def send_test(webhook: Webhook, event: Event | None = None) -> Invocation:
+    """Send the mock event once, or a recorded one, by the same code path as every delivery.
 
-    ``webhook`` may be unsaved or hold unsaved values, and need not be active. The invocation of
-    a webhook that is in the database is kept, any other is only returned. A test never counts
-    for the webhook's health, but where the saved values succeed they are used again at once: see
-    ``health.revive``. Nothing is raised: a failure is the invocation's outcome.
+    A recorded event is a test all the same: its invocation is not one of the event's, and the
+    receiver tells it by its ``webhook-id``. ``webhook`` may be unsaved or hold unsaved values,
+    and need not be active. The invocation of a webhook that is in the database is kept, any other
+    is only returned. A test never counts for the webhook's health, but where the saved values
+    succeed they are used again at once: see ``health.revive``. Nothing is raised: a failure is
+    the invocation's outcome.
     """
     message = Message(
         id=new_test_id(),
         attempt=1,
-        payload_text=payload.sample(time.time_ns()).as_text(),
+        payload_text=payload_text(event),
     )
     with Client() as client:
         result = attempt(webhook, message, client)

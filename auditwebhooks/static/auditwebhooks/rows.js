@@ -12,6 +12,7 @@ document.addEventListener("DOMContentLoaded", () => {
                 input.name = input.name.replace("__number__", number);
             }
             template.before(row);
+            row.dispatchEvent(new CustomEvent("auditwebhooks:row", {bubbles: true}));
             row.querySelector("input").focus();
         });
     }

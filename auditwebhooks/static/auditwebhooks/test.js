@@ -1,6 +1,6 @@
 "use strict";
-// Sends a test with the values of the form and shows the result without leaving the page, so that
-// typed secrets stay where they are. Without this script the button posts the form.
+// Sends a test with the values of the form and shows the result below it. Without this script the
+// button posts the form.
 document.addEventListener("DOMContentLoaded", () => {
     const row = document.querySelector("[data-auditwebhooks-test]");
     if (row === null) {
@@ -9,36 +9,30 @@ document.addEventListener("DOMContentLoaded", () => {
     const button = row.querySelector("button");
     const result = document.getElementById("auditwebhooks-result");
 
-    function say(text) {
+    function note() {
         const line = document.createElement("div");
         line.className = "errornote";
-        line.textContent = text;
         result.replaceChildren(line);
         return line;
     }
 
     function showErrors(errors) {
-        const note = say(row.dataset.invalid);
+        const place = note();
+        place.textContent = row.dataset.invalid;
         for (const [field, messages] of Object.entries(errors)) {
             const line = document.createElement("div");
             line.textContent = `${field}: ${messages.join(" ")}`;
-            note.append(line);
+            place.append(line);
         }
     }
 
     async function test() {
-        const answer = await fetch(button.formAction, {
-            method: "POST",
-            headers: {Accept: "application/json"},
-            body: new FormData(button.form),
-        });
-        if (!answer.ok || !answer.headers.get("Content-Type").includes("application/json")) {
-            throw new Error(answer.status);
-        }
-        const data = await answer.json();
+        const data = await window.auditwebhooks.post(button.formAction, button.form);
         if (data.html) {
             // Made by the server's own template, which escapes every value.
             result.innerHTML = data.html;
+        } else if (data.refused) {
+            note().textContent = data.refused;
         } else {
             showErrors(data.errors);
         }
@@ -50,8 +44,8 @@ document.addEventListener("DOMContentLoaded", () => {
         result.textContent = row.dataset.sending;
         try {
             await test();
-        } catch {
-            say(row.dataset.failed);
+        } catch (error) {
+            window.auditwebhooks.complain(note(), error, row.dataset.failed, button.form);
         } finally {
             button.disabled = false;
             result.scrollIntoView({block: "nearest"});
