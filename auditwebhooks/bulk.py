@@ -223,7 +223,7 @@ def _record_update(
                             names.of(instance),
                             current=current,
                             previous={**current, **previous},
-                            metadata={"changed_fields": changed},
+                            changed=changed,
                             around=around,
                         )
                     )

@@ -77,9 +77,9 @@ def before_save(
 ) -> PendingChange | None:
     """How the row stands, read under the lock that the write takes anyway. None: not audited.
     ``is_update``: Django was told not to INSERT. ``tells_before``: an UPDATE that comes will give
-    it to ``with_before``."""
+    it to ``with_before``. Asked for only while changes are recorded."""
     subject = subject_of(type(instance))
-    if subject is None or not is_recording():
+    if subject is None:
         return None
     if not is_update and _is_surely_new(instance):
         return PendingChange(subject=subject, before=None)
@@ -119,7 +119,7 @@ def after_save(
             name_of(instance),
             current=after,
             previous=before,
-            metadata=None if changed is None else {"changed_fields": changed},
+            changed=changed,
         )
 
     _write(tell, subject, action, instance, using)
@@ -339,7 +339,8 @@ def _after_save(
         ]
     if must_be_read(written, values):
         return _stored(change.subject, instance.pk, using) or {}
-    return {**before, **snapshot(written, values)}
+    taken = snapshot(written, values)
+    return taken if written is change.subject.fields else {**before, **taken}
 
 
 def _was_written(one: AnyField, update_fields: Collection[str] | None) -> bool:

@@ -114,7 +114,7 @@ def _in_transaction(original: Callable[..., None]) -> Callable[..., None]:
             return original(self, *args, **kwargs)
         using = _database(self, kwargs.get("using"))
         is_update = bool(kwargs.get("force_update") or kwargs.get("update_fields"))
-        with in_transaction(using), changes.saving(self, is_update=is_update):
+        with in_transaction(using), changes.Saving(self, is_update=is_update):
             return original(self, *args, **kwargs)
 
     return save_base

@@ -329,7 +329,7 @@ class Before:
             names.of(instance),
             previous={**stored, name: told[0]},
             current={**stored, name: told[1]},
-            metadata={"changed_fields": [name]},
+            changed=[name],
             around=around,
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -111,13 +111,14 @@ def draft(
     target: Target | None = None,
     current_object: JSONObject | None = None,
     previous_object: JSONObject | None = None,
+    changed: Sequence[str] | None = None,
     metadata: Mapping[str, Any] | None = None,
     around: Surroundings | None = None,
 ) -> Draft:
     """What happened, with the actor, source and metadata of the present context.
 
-    The objects must be masked already; ``metadata`` is masked here. ``around``: the context,
-    where it was asked for before.
+    The objects must be masked already; ``metadata`` is masked here. ``changed``: the names of the
+    fields that differ. ``around``: the context, where it was asked for before.
     """
     around = around or surroundings()
     now = time.time_ns()
@@ -133,12 +134,20 @@ def draft(
         target_id=target.id if target else None,
         target_type=target.type if target else None,
         target_name=target.name if target else None,
-        metadata={**around.metadata, **_tidy(metadata)} if metadata else around.metadata,
+        metadata=_together(around.metadata, changed, metadata),
         current_target_object=current_object,
         previous_target_object=previous_object,
     )
     is_sent = around.cause is None or not around.cause.is_too_deep
     return Draft(payload=payload, created_at=_moment(now), is_sent=is_sent)
+
+
+def _together(
+    around: JSONObject, changed: Sequence[str] | None, metadata: Mapping[str, Any] | None
+) -> JSONObject:
+    if changed is not None:
+        around = {**around, "changed_fields": changed}
+    return {**around, **_tidy(metadata)} if metadata else around
 
 
 def _tidy(metadata: Mapping[str, Any]) -> JSONObject:

@@ -216,7 +216,7 @@ def snapshot(fields: Iterable[AnyField], values: Mapping[str, Any]) -> dict[str,
     taken = {}
     for field in fields:
         value = values.get(field.attname)
-        if value is not None:
+        if value is not None and not (type(value) is str and type(field) in _TEXTS):
             quick = _quick(field, value)
             value = to_json(field, value) if quick is _UNUSUAL else quick
         taken[field.name] = value
@@ -308,11 +308,11 @@ def _json_copy(value: Any, depth: int) -> Any:
     return _UNUSUAL
 
 
+_TEXTS = frozenset(
+    {models.CharField, models.EmailField, models.SlugField, models.TextField, models.URLField}
+)
 _QUICK: dict[type[AnyField], Callable[[Any, Any], Any]] = {
-    **dict.fromkeys(
-        (models.CharField, models.EmailField, models.SlugField, models.TextField, models.URLField),
-        _quick_text,
-    ),
+    **dict.fromkeys(_TEXTS, _quick_text),
     **dict.fromkeys(
         (models.AutoField, models.BigAutoField, models.BigIntegerField, models.IntegerField),
         _quick_integer,
@@ -333,12 +333,15 @@ def changed_fields(
     after: Mapping[str, JSONValue],
 ) -> list[str]:
     """The names whose values differ; auto_now fields alone are no change."""
-    return [
-        field.name
-        for field in fields
-        if not _same(before[field.name], after[field.name])
-        and not getattr(field, "auto_now", False)
-    ]
+    changed = []
+    for field in fields:
+        name = field.name
+        was, now = before[name], after[name]
+        # None, and most texts: one that was not assigned is often the same object.
+        if was is now or _same(was, now) or getattr(field, "auto_now", False):
+            continue
+        changed.append(name)
+    return changed
 
 
 def _same(one: JSONValue, other: JSONValue) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
@@ -43,6 +43,8 @@ class Subject:
     options: Options
     fields: tuple[AnyField, ...] = field(repr=False)
     attnames: tuple[str, ...] = field(repr=False)
+    # Its ``target_type``.
+    type: str
     # Names of the fields that are stored as ***.
     secret: frozenset[str] = field(repr=False)
     secret_attnames: frozenset[str] = field(repr=False)
@@ -64,6 +66,7 @@ class Subject:
         event_type: str | None = None,
         current: Values | None = None,
         previous: Values | None = None,
+        changed: Sequence[str] | None = None,
         metadata: Values | None = None,
         around: Surroundings | None = None,
     ) -> Draft:
@@ -74,11 +77,12 @@ class Subject:
             event_type or f"{self.model._meta.label_lower}.{told}",
             target=Target(
                 id=None if pk is None else key_text(pk),
-                type=type_of(self.model, self.options),
+                type=self.type,
                 name=name,
             ),
             current_object=None if current is None else self._shown(current),
             previous_object=None if previous is None else self._shown(previous),
+            changed=changed,
             metadata=metadata,
             around=around,
         )
@@ -129,6 +133,7 @@ def describe(model: ModelClass, options: Options) -> Subject:
         options=options,
         fields=fields,
         attnames=attnames,
+        type=type_of(model, options),
         secret=secret,
         secret_attnames=frozenset(one.attname for one in everything if one.name in secret),
     )

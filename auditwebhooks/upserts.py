@@ -159,6 +159,6 @@ def _merged(
         names.of(after),
         current=current,
         previous=previous,
-        metadata=None if changed is None else {"changed_fields": changed},
+        changed=changed,
         around=around,
     )

@@ -65,9 +65,11 @@ def ring_after_commit(using: str) -> None:
     if not (connection.in_atomic_block or connection.get_autocommit()):
         # The host commits by hand, and Django tells nobody: the sweep finds the event.
         return
-    rung = _rung.setdefault(connection, _Rung())
+    rung = _rung.get(connection)
+    if rung is None:
+        rung = _rung[connection] = _Rung()
     rung.recorded += 1
-    transaction.on_commit(WriterHook(_ring_once, rung), using=using, robust=True)
+    connection.on_commit(WriterHook(_ring_once, rung), robust=True)
 
 
 def _ring_once(rung: _Rung) -> None:

@@ -37,20 +37,30 @@ class _Saves(list[Any]):
     is_update = False
 
 
-@contextmanager
-def saving(instance: models.Model, *, is_update: bool) -> Iterator[None]:
-    """Room for the changes of one save; what a failed save left behind is forgotten.
+class Saving:
+    """A context with room for the changes of one save; what a failed save left is forgotten.
     ``is_update``: Django was told not to INSERT."""
-    waiting = instance.__dict__.setdefault(_SAVES, _Saves())
-    depth, outer = len(waiting), waiting.is_update
-    waiting.is_update = is_update
-    try:
-        yield
-    finally:
-        waiting.is_update = outer
-        del waiting[depth:]
+
+    __slots__ = ("_depth", "_instance", "_is_update", "_outer", "_waiting")
+
+    def __init__(self, instance: models.Model, *, is_update: bool) -> None:
+        self._instance = instance
+        self._is_update = is_update
+
+    def __enter__(self) -> None:
+        waiting = self._instance.__dict__.get(_SAVES)
+        if waiting is None:
+            waiting = self._instance.__dict__[_SAVES] = _Saves()
+        self._waiting: _Saves = waiting
+        self._depth, self._outer = len(waiting), waiting.is_update
+        waiting.is_update = self._is_update
+
+    def __exit__(self, *error: object) -> None:
+        waiting = self._waiting
+        waiting.is_update = self._outer
+        del waiting[self._depth :]
         if not waiting:
-            instance.__dict__.pop(_SAVES, None)
+            self._instance.__dict__.pop(_SAVES, None)
 
 
 # Set on a ``_do_update`` that gives ``write`` a try.
@@ -111,9 +121,8 @@ def _before_save(
     waiting = instance.__dict__.get(_SAVES)
     if raw or waiting is None:
         return
-    tells_before = hasattr(type(instance)._do_update, TELLS_BEFORE) and writes.update_tells(
-        type(instance), using
-    )
+    model = type(instance)
+    tells_before = writes.update_tells(model, using) and hasattr(model._do_update, TELLS_BEFORE)
     change = capture.before_save(
         instance, using, is_update=waiting.is_update, tells_before=tells_before
     )
