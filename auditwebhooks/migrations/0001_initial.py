@@ -1,6 +1,5 @@
-import uuid
-
 import django.db.models.deletion
+import uuid
 from django.db import migrations, models
 
 
@@ -371,6 +370,7 @@ class Migration(migrations.Migration):
                     "replay",
                     models.ForeignKey(
                         blank=True,
+                        db_constraint=False,
                         db_index=False,
                         null=True,
                         on_delete=django.db.models.deletion.SET_NULL,
@@ -474,7 +474,8 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name="invocation",
             index=models.Index(
-                fields=["status", "finished_at", "outcome"], name="auditwebhooks_inv_finished"
+                fields=["status", "finished_at", "outcome", "trigger"],
+                name="auditwebhooks_inv_finished",
             ),
         ),
         migrations.AddIndex(
