@@ -26,6 +26,8 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "masking",
         "retry",
         "signing",
+        "tables",
+        "extract",
         "identifiers",
         "template_filters",
         "models.periods",
@@ -130,6 +132,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "admin.trial",
         "admin.waiting",
     ),
+    ("admin.exporting",),
     ("admin.events", "admin.invocations", "admin.replays"),
     ("admin.actions",),
     ("admin.webhooks", "api.urls"),
@@ -268,8 +271,8 @@ def test_only_retention_and_redaction_change_what_was_recorded() -> None:
         "audited": ["_raw_delete"],
         # ``_prune`` itself.
         "querysets": ["_raw_delete"],
-        # Events, and invocations.
-        "retention": ["_prune", "_raw_delete"],
+        # Events; invocations and replays.
+        "retention": ["_prune", "_raw_delete", "_raw_delete"],
         "redaction": ["_redact"],
     }
 

@@ -25,6 +25,10 @@ else:
     ModelAdmin = admin.ModelAdmin
 
 
+# Ends of the names of pages that look at many rows.
+_OF_MANY = ("_changelist", "_export", "_send_again")
+
+
 class ReadOnlyAdmin(ModelAdmin):
     """A log: looked at, never written by hand."""
 
@@ -35,7 +39,7 @@ class ReadOnlyAdmin(ModelAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         rows: QuerySet[Any] = super().get_queryset(request)
         match = request.resolver_match
-        is_list = match is not None and str(match.url_name).endswith("_changelist")
+        is_list = match is not None and str(match.url_name).endswith(_OF_MANY)
         return rows.defer(*self.heavy) if is_list else rows
 
     def has_add_permission(self, request: HttpRequest) -> bool:

@@ -17,6 +17,7 @@ from auditwebhooks.admin.attempts import attempts_context
 from auditwebhooks.admin.changes import changes_of
 from auditwebhooks.admin.diff import visible
 from auditwebhooks.admin.display import moment, pretty
+from auditwebhooks.admin.exporting import ExportingAdmin
 from auditwebhooks.admin.filters import (
     ActionFilter,
     ObjectFilter,
@@ -25,14 +26,14 @@ from auditwebhooks.admin.filters import (
     TimeFilter,
 )
 from auditwebhooks.admin.links import may_view, page_of_target
-from auditwebhooks.admin.logs import LogAdmin
 from auditwebhooks.delivery.again import send_events_again
+from auditwebhooks.extract import Columns
 from auditwebhooks.models import Event, Invocation
 
 
 @admin.register(Event)
-class EventAdmin(LogAdmin):
-    actions = ("send_again",)
+class EventAdmin(ExportingAdmin):
+    actions = ("send_again", *ExportingAdmin.actions)
     list_display = ("time", "action", "actor_name", "target", "source")
     list_filter = (ObjectFilter, TimeFilter, ActionFilter, SourceFilter, TargetTypeFilter)
     # Each is found by an index of its own.
@@ -43,6 +44,26 @@ class EventAdmin(LogAdmin):
     change_form_template = "admin/auditwebhooks/event/change_form.html"
     heavy = ("payload_text",)
     needed = ("event_type", "target_name", "fanned_out_at")
+    export_columns = Columns(
+        short={
+            name: name
+            for name in (
+                "event_id",
+                "event_type",
+                "created_at",
+                "action",
+                "actor_id",
+                "actor_name",
+                "actor_type",
+                "target_type",
+                "target_id",
+                "target_name",
+                "source",
+            )
+        },
+        long={"payload": "payload_text"},
+        measured=("payload_text",),
+    )
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(self.payload_view)

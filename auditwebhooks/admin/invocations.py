@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy
 from auditwebhooks.admin.attempts import attempts_context
 from auditwebhooks.admin.curl import as_curl
 from auditwebhooks.admin.display import invocation_dot, moment, phases, pretty
+from auditwebhooks.admin.exporting import ExportingAdmin
 from auditwebhooks.admin.filters import (
     OutcomeFilter,
     StatusFilter,
@@ -22,16 +23,16 @@ from auditwebhooks.admin.filters import (
     WebhookFilter,
 )
 from auditwebhooks.admin.links import page_of
-from auditwebhooks.admin.logs import LogAdmin
 from auditwebhooks.admin.tips import tip
 from auditwebhooks.delivery.again import send_again
 from auditwebhooks.enums import Status, Trigger
+from auditwebhooks.extract import Columns
 from auditwebhooks.models import Invocation
 
 
 @admin.register(Invocation)
-class InvocationAdmin(LogAdmin):
-    actions = ("send_again",)
+class InvocationAdmin(ExportingAdmin):
+    actions = ("send_again", *ExportingAdmin.actions)
     list_display = (
         "time",
         "shown_webhook",
@@ -56,6 +57,48 @@ class InvocationAdmin(LogAdmin):
         "timings",
     )
     needed = ("webhook_id", "webhook_name", "event_id", "trigger")
+    # Masked as they are stored.
+    export_columns = Columns(
+        short={
+            "id": "pk",
+            "webhook": "webhook_id",
+            "webhook_name": "webhook_name",
+            "event_id": "event__event_id",
+            "event_type": "event__event_type",
+            "target_name": "event__target_name",
+            **{
+                name: name
+                for name in (
+                    "trigger",
+                    "attempt",
+                    "status",
+                    "outcome",
+                    "message",
+                    "request_method",
+                    "request_url",
+                    "response_status",
+                    "duration_ms",
+                    "created_at",
+                    "due_at",
+                    "started_at",
+                    "finished_at",
+                )
+            },
+        },
+        long={
+            name: name
+            for name in (
+                "request_headers",
+                "request_body",
+                "response_headers",
+                "response_body",
+                "response_truncated",
+                "validation_results",
+                "timings",
+            )
+        },
+        measured=("request_body", "response_body"),
+    )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Invocation]:
         rows = super().get_queryset(request).select_related("event")

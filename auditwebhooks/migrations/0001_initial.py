@@ -1,5 +1,6 @@
-import django.db.models.deletion
 import uuid
+
+import django.db.models.deletion
 from django.db import migrations, models
 
 
@@ -488,6 +489,9 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name="invocation",
-            index=models.Index(fields=["webhook", "started_at"], name="auditwebhooks_inv_started"),
+            index=models.Index(
+                fields=["webhook", "started_at", "status", "outcome", "trigger"],
+                name="auditwebhooks_inv_started",
+            ),
         ),
     ]

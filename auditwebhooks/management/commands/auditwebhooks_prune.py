@@ -13,10 +13,10 @@ _TELL_EVERY = 5.0
 
 class Command(BaseCommand):
     help = (
-        "Deletes events, invocations and replays that are older than AUDITWEBHOOKS['RETENTION'] allows, in "
-        "small batches while deliveries go on. Workers do the same every hour, for a minute at "
-        "most; this goes on until nothing is left. It can be stopped and run again at any time. "
-        "What still waits to be sent is kept."
+        "Deletes events, invocations and replays that are older than AUDITWEBHOOKS['RETENTION'] "
+        "allows, in small batches while deliveries go on. Workers do the same every hour, for a "
+        "minute at most; this goes on until nothing is left. It can be stopped and run again at "
+        "any time. What still waits to be sent is kept."
     )
 
     _told_at = 0.0
