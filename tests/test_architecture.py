@@ -133,6 +133,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "admin.waiting",
     ),
     ("admin.exporting",),
+    ("admin.confirming",),
     ("admin.events", "admin.invocations", "admin.replays"),
     ("admin.actions",),
     ("admin.webhooks", "api.urls"),

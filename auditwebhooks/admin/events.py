@@ -6,7 +6,6 @@ from typing import Any
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
-from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import URLPattern, path
 from django.utils.html import format_html
@@ -15,9 +14,9 @@ from django.utils.translation import gettext_lazy
 
 from auditwebhooks.admin.attempts import attempts_context
 from auditwebhooks.admin.changes import changes_of
+from auditwebhooks.admin.confirming import ConfirmingAdmin
 from auditwebhooks.admin.diff import visible
 from auditwebhooks.admin.display import moment, pretty
-from auditwebhooks.admin.exporting import ExportingAdmin
 from auditwebhooks.admin.filters import (
     ActionFilter,
     ObjectFilter,
@@ -26,14 +25,14 @@ from auditwebhooks.admin.filters import (
     TimeFilter,
 )
 from auditwebhooks.admin.links import may_view, page_of_target
-from auditwebhooks.delivery.again import send_events_again
+from auditwebhooks.delivery.again import plan_events
 from auditwebhooks.extract import Columns
 from auditwebhooks.models import Event, Invocation
 
 
 @admin.register(Event)
-class EventAdmin(ExportingAdmin):
-    actions = ("send_again", *ExportingAdmin.actions)
+class EventAdmin(ConfirmingAdmin):
+    plan = staticmethod(plan_events)
     list_display = ("time", "action", "actor_name", "target", "source")
     list_filter = (ObjectFilter, TimeFilter, ActionFilter, SourceFilter, TargetTypeFilter)
     # Each is found by an index of its own.
@@ -100,10 +99,6 @@ class EventAdmin(ExportingAdmin):
                 "X-Content-Type-Options": "nosniff",
             },
         )
-
-    @admin.action(permissions=["resend"], description=gettext_lazy("Send again"))
-    def send_again(self, request: HttpRequest, queryset: QuerySet[Event]) -> HttpResponse | None:
-        return self.resend(request, queryset, send_events_again)
 
     @admin.display(description=gettext_lazy("Time"))
     def time(self, event: Event) -> str:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from django.contrib import admin
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
+from django.utils import timezone
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from auditwebhooks.admin.attempts import attempts_context
+from auditwebhooks.admin.confirming import ConfirmingAdmin
 from auditwebhooks.admin.curl import as_curl
 from auditwebhooks.admin.display import invocation_dot, moment, phases, pretty
-from auditwebhooks.admin.exporting import ExportingAdmin
 from auditwebhooks.admin.filters import (
     OutcomeFilter,
     StatusFilter,
@@ -23,16 +25,18 @@ from auditwebhooks.admin.filters import (
     WebhookFilter,
 )
 from auditwebhooks.admin.links import page_of
+from auditwebhooks.admin.logs import LogChangeList
 from auditwebhooks.admin.tips import tip
-from auditwebhooks.delivery.again import send_again
+from auditwebhooks.delivery.again import plan
+from auditwebhooks.delivery.selection import Selection
 from auditwebhooks.enums import Status, Trigger
 from auditwebhooks.extract import Columns
-from auditwebhooks.models import Invocation
+from auditwebhooks.models import Event, Invocation, Webhook
 
 
 @admin.register(Invocation)
-class InvocationAdmin(ExportingAdmin):
-    actions = ("send_again", *ExportingAdmin.actions)
+class InvocationAdmin(ConfirmingAdmin):
+    plan = staticmethod(plan)
     list_display = (
         "time",
         "shown_webhook",
@@ -125,11 +129,23 @@ class InvocationAdmin(ExportingAdmin):
             **attempts_context(site, request, _of_its_delivery(row), row),
         }
 
-    @admin.action(permissions=["resend"], description=gettext_lazy("Send again"))
-    def send_again(
-        self, request: HttpRequest, queryset: QuerySet[Invocation]
-    ) -> HttpResponse | None:
-        return self.resend(request, queryset, send_again)
+    def replay_of(self, found: LogChangeList) -> tuple[Webhook, Selection] | None:
+        """One webhook's, of a time, all or those that failed."""
+        given = {name: values[-1] for name, values in found.filter_params.items() if values[-1]}
+        status = given.pop("status", None)
+        webhook = Webhook.objects.filter(pk=given.pop("webhook", None)).first()
+        if webhook is None or status not in (None, Status.FAILED):
+            return None
+        if not set(given) <= set(TimeFilter.PARAMETERS):
+            return None
+        [time] = [spec for spec in found.filter_specs if isinstance(spec, TimeFilter)]
+        since, until = time.bounds()
+        now = timezone.now()
+        return webhook, Selection(
+            since=since or _first_event() or now,
+            until=min(until or now, now),
+            only_failed=status == Status.FAILED,
+        )
 
     @admin.display(description=gettext_lazy("Time"))
     def time(self, invocation: Invocation) -> str:
@@ -161,6 +177,11 @@ class InvocationAdmin(ExportingAdmin):
         if invocation.duration_ms is None:
             return None
         return _("%d ms") % invocation.duration_ms
+
+
+def _first_event() -> datetime | None:
+    first = Event.objects.order_by("created_at", "id")
+    return first.values_list("created_at", flat=True).first()
 
 
 def _of_its_delivery(row: Invocation) -> QuerySet[Invocation]:

@@ -36,7 +36,7 @@ class ResendingAdmin(ReadOnlyAdmin):
     def resend(
         self, request: HttpRequest, chosen: QuerySet[Any], send: Callable[[list[Any]], Again]
     ) -> HttpResponse | None:
-        rows = list(chosen.select_related(None).only(*self.needed)[: MOST + 1])
+        rows = self.sendable(chosen)
         if len(rows) > MOST:
             text = _("Nothing was sent: select at most %d. A replay of the webhook sends more.")
             self.message_user(request, text % MOST, messages.ERROR)
@@ -44,17 +44,21 @@ class ResendingAdmin(ReadOnlyAdmin):
         again = send(rows)
         if again.queued:
             journal.note(request.user, rows, journal.SENT_AGAIN)
-        self._tell(request, again)
+        self.tell(request, again)
         # From a row's page it goes back there.
         is_back = "_back" in request.POST and len(rows) == 1
         return HttpResponseRedirect(self._page_of(rows[0])) if is_back else None
+
+    def sendable(self, chosen: QuerySet[Any]) -> list[Any]:
+        """The rows, or one more than a request should send."""
+        return list(chosen.select_related(None).only(*self.needed)[: MOST + 1])
 
     def _page_of(self, row: Any) -> str:
         meta = self.opts
         name = f"{self.admin_site.name}:{meta.app_label}_{meta.model_name}_change"
         return reverse(name, args=[row.pk])
 
-    def _tell(self, request: HttpRequest, again: Again) -> None:
+    def tell(self, request: HttpRequest, again: Again) -> None:
         count = len(again.queued)
         if count:
             text = ngettext("%d delivery is queued.", "%d deliveries are queued.", count)
