@@ -25,6 +25,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "journal",
         "masking",
         "retry",
+        "chart",
         "signing",
         "tables",
         "extract",
@@ -69,6 +70,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "delivery.line",
         "delivery.chain",
         "delivery.stats",
+        "delivery.hours",
         "delivery.claim",
         "delivery.switching",
     ),
@@ -96,7 +98,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "tasks",
     ),
     ("instrument", "checks", "workers", "status"),
-    ("metrics",),
+    ("metrics", "dashboard"),
     # Faces.
     (
         "admin.display",
@@ -122,9 +124,14 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ),
     ("api.answers",),
     ("api.views",),
-    ("admin.history", "templatetags.auditwebhooks_history"),
+    (
+        "admin.history",
+        "templatetags.auditwebhooks_dashboard",
+        "templatetags.auditwebhooks_history",
+    ),
     (
         "admin.attempts",
+        "admin.charting",
         "admin.changes",
         "admin.deleting",
         "admin.logs",

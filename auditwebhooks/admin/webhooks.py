@@ -10,6 +10,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy
 
 from auditwebhooks.admin.actions import WebhookActions
+from auditwebhooks.admin.charting import ChartingAdmin
 from auditwebhooks.admin.columns import WebhookColumns
 from auditwebhooks.admin.deleting import DeletingAdmin
 from auditwebhooks.admin.forms import WebhookForm
@@ -20,7 +21,9 @@ from auditwebhooks.models import Webhook
 
 
 @admin.register(Webhook)
-class WebhookAdmin(WaitingAdmin, RotatingAdmin, DeletingAdmin, WebhookActions, WebhookColumns):
+class WebhookAdmin(
+    ChartingAdmin, WaitingAdmin, RotatingAdmin, DeletingAdmin, WebhookActions, WebhookColumns
+):
     form = WebhookForm
     save_on_top = False
     change_form_template = "admin/auditwebhooks/webhook/change_form.html"

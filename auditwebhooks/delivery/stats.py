@@ -51,7 +51,8 @@ class Glance:
 def stats_of(webhook_id: uuid.UUID, now: datetime) -> Stats:
     theirs = Invocation.objects.filter(webhook=webhook_id)
     attempts = _attempts(theirs, now)
-    rows = list(attempts.order_by().values_list("status", "outcome").annotate(number=Count("pk")))
+    # Rows and not keys are counted: PostgreSQL's indexes do not hold the key.
+    rows = list(attempts.order_by().values_list("status", "outcome").annotate(number=Count("*")))
     durations = _durations(attempts)
     return Stats(
         hours=WINDOW // timedelta(hours=1),
@@ -72,10 +73,10 @@ def glances(webhook_ids: Collection[uuid.UUID], now: datetime) -> dict[uuid.UUID
     theirs = Invocation.objects.filter(webhook__in=webhook_ids).order_by()
     rows: dict[uuid.UUID, list[tuple[str, str, int]]] = defaultdict(list)
     grouped = _attempts(theirs, now).values_list("webhook_id", "status", "outcome")
-    for webhook_id, *row in grouped.annotate(number=Count("pk")):
+    for webhook_id, *row in grouped.annotate(number=Count("*")):
         rows[webhook_id].append(tuple(row))
     waiting = theirs.filter(status__in=_OPEN).values_list("webhook_id")
-    backlogs = dict(waiting.annotate(number=Count("pk")))
+    backlogs = dict(waiting.annotate(number=Count("*")))
     return {
         one: Glance(success_rate=_rate(rows[one]), backlog=backlogs.get(one, 0))
         for one in webhook_ids
