@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from operator import attrgetter
 from typing import Any
 
 from django.contrib import messages
@@ -50,8 +51,12 @@ class ResendingAdmin(ReadOnlyAdmin):
         return HttpResponseRedirect(self._page_of(rows[0])) if is_back else None
 
     def sendable(self, chosen: QuerySet[Any]) -> list[Any]:
-        """The rows, or one more than a request should send."""
-        return list(chosen.select_related(None).only(*self.needed)[: MOST + 1])
+        """The rows, oldest first, or one more than a request should send."""
+        if chosen.query.where:
+            # Any of them, then: the list's order leads along another index than the filters do.
+            chosen = chosen.order_by()
+        rows = chosen.select_related(None).only(*self.needed)[: MOST + 1]
+        return sorted(rows, key=attrgetter("pk"))
 
     def _page_of(self, row: Any) -> str:
         meta = self.opts
