@@ -3,12 +3,13 @@
 PYTHON ?= python3
 VENV := .venv
 VENV_PYTHON := $(VENV)/bin/python
-# One file for what the demo needs, one for what the tests need besides.
+# One file for what the demo needs, one each for what tests and documentation need besides.
 INSTALLED := $(VENV)/installed
 INSTALLED_TEST := $(VENV)/installed-test
+INSTALLED_DOCS := $(VENV)/installed-docs
 LOG := $(VENV)/install.log
 
-.PHONY: help demo test
+.PHONY: help demo test docs
 .DEFAULT_GOAL := help
 
 help:  ## show this list
@@ -23,6 +24,10 @@ demo: $(INSTALLED)  ## admin, worker and a receiver page on this machine, until 
 
 test: $(INSTALLED_TEST)  ## the whole test suite
 	@$(VENV_PYTHON) -m pytest $(ARGS)
+
+docs: $(INSTALLED_DOCS)  ## the documentation as HTML, in build/docs
+	@$(VENV_PYTHON) -m sphinx -W --keep-going -n -q -E -b html docs build/docs $(ARGS)
+	@echo 'Open build/docs/index.html'
 
 $(VENV_PYTHON):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
@@ -40,6 +45,12 @@ $(INSTALLED_TEST): pyproject.toml | $(VENV_PYTHON)
 	@echo 'Installing with the tests into $(VENV) ...'
 	@$(call install,--upgrade 'pip>=25.1')
 	@$(call install,-e . --group test)
+	@touch $(INSTALLED) $@
+
+$(INSTALLED_DOCS): pyproject.toml | $(VENV_PYTHON)
+	@echo 'Installing with the documentation tools into $(VENV) ...'
+	@$(call install,--upgrade 'pip>=25.1')
+	@$(call install,-e . --group docs)
 	@touch $(INSTALLED) $@
 
 # Dependency groups came with pip 25.1.

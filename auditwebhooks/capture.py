@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
@@ -25,7 +25,7 @@ from auditwebhooks.exceptions import AuditWebhooksError
 from auditwebhooks.models import Event
 from auditwebhooks.recording import Draft, draft, insert
 from auditwebhooks.registry import ModelClass, Options
-from auditwebhooks.rows import read_row
+from auditwebhooks.rows import Fetched, read_row
 from auditwebhooks.snapshot import AnyField, changed_fields, snapshot
 from auditwebhooks.subject import Subject, describe, name_of, nameless, subject_of, write
 
@@ -42,6 +42,8 @@ class PendingChange:
     subject: Subject
     # As ``Subject.snapshot`` gives it; None: there is no row yet.
     before: Mapping[str, Any] | None = field(repr=False)
+    # The write itself will tell ``before``.
+    is_unread: bool = False
     # Its row was read together with others, and its event waits for theirs.
     is_batched: bool = False
 
@@ -71,16 +73,26 @@ def is_recording() -> bool:
 
 @harmless
 def before_save(
-    instance: models.Model, using: str, *, is_update: bool = False
+    instance: models.Model, using: str, *, is_update: bool = False, tells_before: bool = False
 ) -> PendingChange | None:
     """How the row stands, read under the lock that the write takes anyway. None: not audited.
-    ``is_update``: Django was told not to INSERT."""
+    ``is_update``: Django was told not to INSERT. ``tells_before``: an UPDATE that comes will give
+    it to ``with_before``."""
     subject = subject_of(type(instance))
     if subject is None or not is_recording():
         return None
-    is_new = not is_update and _is_surely_new(instance)
-    before = None if is_new else _stored(subject, instance.pk, using)
-    return PendingChange(subject=subject, before=before)
+    if not is_update and _is_surely_new(instance):
+        return PendingChange(subject=subject, before=None)
+    if tells_before:
+        return PendingChange(subject=subject, before=None, is_unread=True)
+    return PendingChange(subject=subject, before=_stored(subject, instance.pk, using))
+
+
+@harmless
+def with_before(change: PendingChange, row: Fetched | None) -> PendingChange | None:
+    """``row``: how it stood; None: there was none."""
+    before = None if row is None else change.subject.snapshot(row.values())
+    return replace(change, before=before, is_unread=False)
 
 
 @harmless
@@ -114,8 +126,11 @@ def after_save(
 
 
 @harmless
-def before_delete(instance: models.Model, using: str) -> PendingChange | None:
-    """The row as it is about to go. None: not audited, or there is no such row."""
+def before_delete(
+    instance: models.Model, using: str, *, tells_before: bool = False
+) -> PendingChange | None:
+    """The row as it is about to go. None: not audited, or there is no such row.
+    ``tells_before``: the DELETE will give it to ``with_before``."""
     subject = subject_of(type(instance))
     if subject is None or not is_recording() or not subject.records(Action.DELETE):
         return None
@@ -123,6 +138,8 @@ def before_delete(instance: models.Model, using: str) -> PendingChange | None:
     known = batch.stored.pop((subject.model, instance.pk), None) if batch else None
     if known is not None:
         return PendingChange(subject=subject, before=known, is_batched=True)
+    if tells_before:
+        return PendingChange(subject=subject, before=None, is_unread=True)
     before = _stored(subject, instance.pk, using)
     return None if before is None else PendingChange(subject=subject, before=before)
 
@@ -206,6 +223,9 @@ def after_delete(deletion: Deletion, instance: models.Model, using: str) -> None
     if _deletions.get(_row(type(instance), instance.pk, using)) is not deletion:
         return
     subject, before = deletion.change.subject, deletion.change.before
+    if before is None:
+        # Somebody else was faster.
+        return
 
     def tell() -> Draft:
         return subject.draft(Action.DELETE.value, instance.pk, name_of(instance), previous=before)
@@ -315,20 +335,17 @@ def _after_save(
     written: Sequence[AnyField] = change.subject.fields
     if update_fields is not None or not all(map(values.__contains__, change.subject.attnames)):
         written = [
-            one
-            for one in written
-            if one.name not in before or _was_written(one, values, update_fields)
+            one for one in written if one.name not in before or _was_written(one, update_fields)
         ]
     if must_be_read(written, values):
         return _stored(change.subject, instance.pk, using) or {}
     return {**before, **snapshot(written, values)}
 
 
-def _was_written(
-    one: AnyField, values: Mapping[str, Any], update_fields: Collection[str] | None
-) -> bool:
-    named = update_fields is None or one.name in update_fields or one.attname in update_fields
-    return named and one.attname in values
+def _was_written(one: AnyField, update_fields: Collection[str] | None) -> bool:
+    """Django names the fields of an instance that has not loaded all. One that was written and is
+    not loaded was an expression, whose value the database did not give back."""
+    return update_fields is None or one.name in update_fields or one.attname in update_fields
 
 
 def must_be_read(fields: Iterable[AnyField], values: Mapping[str, Any]) -> bool:

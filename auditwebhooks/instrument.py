@@ -14,7 +14,7 @@ from auditwebhooks.audited import audit_managers
 from auditwebhooks.models import Webhook
 from auditwebhooks.receivers import changes, memberships, sessions
 from auditwebhooks.registry import ModelClass, Options, registry
-from auditwebhooks.rows import in_transaction
+from auditwebhooks.rows import Rows, in_transaction
 from auditwebhooks.transport.address import mask_url
 
 
@@ -23,6 +23,8 @@ def audit(model: ModelClass) -> None:
     if "_auditwebhooks_instrumented" not in vars(model):
         model._auditwebhooks_instrumented = True  # type: ignore[attr-defined]
         model.save_base = _in_transaction(model.save_base)  # type: ignore[method-assign]
+        model.delete = _watched(model.delete)  # type: ignore[method-assign]
+        model._do_update = _telling_before(model._do_update)  # type: ignore[method-assign]
     for sender in _senders(model):
         audited = registry.audited_as(sender)
         if audited is not None:
@@ -116,3 +118,40 @@ def _in_transaction(original: Callable[..., None]) -> Callable[..., None]:
             return original(self, *args, **kwargs)
 
     return save_base
+
+
+def _telling_before(original: Callable[..., Any]) -> Callable[..., Any]:
+    """``_do_update`` that also reads the row, where one statement can do both."""
+
+    @wraps(original)
+    def _do_update(  # noqa: PLR0913 - as Django calls it
+        self: models.Model,
+        base_qs: Rows,
+        using: str,
+        pk_val: Any,
+        values: Sequence[tuple[Any, Any, Any]],
+        update_fields: Any,
+        forced_update: Any,
+        *returning: Sequence[Any],
+    ) -> Any:
+        # Since Django 6.0 it is told which columns to give back.
+        was_there = changes.write(self, base_qs, pk_val, values, *returning)
+        if was_there is None:
+            rest = (update_fields, forced_update, *returning)
+            return original(self, base_qs, using, pk_val, values, *rest)
+        # The rows that were written, each with what it gives back; before, only whether any was.
+        return [()] if was_there else []
+
+    setattr(_do_update, changes.TELLS_BEFORE, True)
+    return _do_update
+
+
+def _watched(original: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(original)
+    def delete(self: models.Model, using: str | None = None, *args: Any, **kwargs: Any) -> Any:
+        if not capture.is_recording():
+            return original(self, using, *args, **kwargs)
+        with changes.deleting(self, _database(self, using)):
+            return original(self, using, *args, **kwargs)
+
+    return delete

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from itertools import islice
 from typing import Any, TypeVar
 from weakref import WeakSet
@@ -30,12 +30,20 @@ def read_row(
 
     Must run inside a transaction: nobody else changes the row before it ends.
     """
+    if not isinstance(model._meta.pk, models.CompositePrimaryKey):
+        return _values(fetch_row(model, attnames, pk, using))
+    take_write_lock(connections[using], model)
+    rows: models.QuerySet[Any] = models.QuerySet(model, using=using).filter(pk=pk)
+    return next(iter(locked(rows, using).values(*attnames)), None)
+
+
+def fetch_row(
+    model: type[models.Model], attnames: tuple[str, ...], pk: Any, using: str
+) -> Fetched | None:
+    """``read_row``, but for the conversion, which a field of the host's may fail in."""
     connection = connections[using]
     take_write_lock(connection, model)
-    if isinstance(model._meta.pk, models.CompositePrimaryKey):
-        rows: models.QuerySet[Any] = models.QuerySet(model, using=using).filter(pk=pk)
-        return next(iter(locked(rows, using).values(*attnames)), None)
-    return _select(model, attnames, using, settings.USE_TZ, lock=True).run(pk, connection)
+    return select_by_key(model, attnames, using).run(pk, connection)
 
 
 def look_at_row(
@@ -43,46 +51,75 @@ def look_at_row(
 ) -> dict[str, Any] | None:
     """As ``read_row``, but without a lock and outside of transactions too."""
     statement = _select(model, attnames, using, settings.USE_TZ, lock=False)
-    return statement.run(pk, connections[using])
+    return _values(statement.run(pk, connections[using]))
+
+
+def _values(row: Fetched | None) -> dict[str, Any] | None:
+    return None if row is None else row.values()
+
+
+def select_by_key(model: type[models.Model], attnames: tuple[str, ...], using: str) -> Select:
+    """The statement of ``fetch_row``."""
+    return _select(model, attnames, using, settings.USE_TZ, lock=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Select:
+class Select:
     """A SELECT by key, compiled once: building the query takes longer than the database does."""
 
     sql: str
+    # Quoted, as the statement names them.
+    table: str
+    columns: tuple[str, ...]
+    key_column: str
     attnames: tuple[str, ...]
     key: Any
     # (column, its converters, the expression they are for)
     converters: Sequence[tuple[int, Sequence[Callable[..., Any]], Any]]
 
-    def run(self, pk: Any, connection: BaseDatabaseWrapper) -> dict[str, Any] | None:
+    def run(self, pk: Any, connection: BaseDatabaseWrapper) -> Fetched | None:
         with connection.cursor() as cursor:
             cursor.execute(self.sql, [self.key.get_db_prep_value(pk, connection)])
             row = cursor.fetchone()
-        if row is None:
-            return None
-        values = list(row)
-        for column, converters, expression in self.converters:
+        return None if row is None else Fetched(self, row, connection)
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A row as the driver gave it."""
+
+    select: Select
+    row: Sequence[Any]
+    connection: BaseDatabaseWrapper
+
+    def values(self) -> dict[str, Any]:
+        """By attname, converted as Django's ORM does. Raises what a host's field raises."""
+        values = list(self.row)
+        for column, converters, expression in self.select.converters:
             for convert in converters:
-                values[column] = convert(values[column], expression, connection)
-        return dict(zip(self.attnames, values, strict=True))
+                values[column] = convert(values[column], expression, self.connection)
+        return dict(zip(self.select.attnames, values, strict=True))
 
 
 @cache
 def _select(
     model: type[models.Model], attnames: tuple[str, ...], using: str, use_tz: bool, *, lock: bool
-) -> _Select:
+) -> Select:
     """``use_tz``: the converters depend on it."""
     rows: models.QuerySet[Any] = models.QuerySet(model, using=using).filter(pk=_AnyKey())
     rows = locked(rows, using) if lock else rows
     compiler = rows.values_list(*attnames).query.get_compiler(using)
     sql, _params = compiler.as_sql()
     converters = compiler.get_converters([expression for expression, *_rest in compiler.select])
-    return _Select(
+    key, quote = model._meta.pk, connections[using].ops.quote_name
+    table = quote(model._meta.db_table)
+    return Select(
         sql=sql,
+        table=table,
+        columns=tuple(column for _expression, (column, _params), _alias in compiler.select),
+        key_column=f"{table}.{quote(str(key.column))}",
         attnames=attnames,
-        key=model._meta.pk,
+        key=key,
         converters=[(column, *one) for column, one in converters.items()],
     )
 
@@ -125,8 +162,21 @@ def take_write_lock(connection: BaseDatabaseWrapper, model: type[models.Model]) 
         return
     if getattr(connection, "transaction_mode", None) in ("IMMEDIATE", "EXCLUSIVE"):
         return
+    if _has_written(connection):
+        return
     with connection.cursor() as cursor:
         cursor.execute(_no_update(model, connection.alias))
+
+
+class WriterHook(partial[None]):
+    """For ``on_commit``, by one who has written: a transaction that has it is the writer."""
+
+
+def _has_written(connection: BaseDatabaseWrapper) -> bool:
+    """Of the transaction at hand, as far as its last hook tells: hooks go with it, and with the
+    savepoint that they were made in."""
+    hooks = connection.run_on_commit
+    return bool(hooks) and isinstance(hooks[-1][1], WriterHook)
 
 
 @cache

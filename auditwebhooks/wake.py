@@ -15,7 +15,6 @@ import logging
 import uuid
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -29,7 +28,7 @@ from auditwebhooks.conf import conf
 from auditwebhooks.enums import WakeState
 from auditwebhooks.models import Wake
 from auditwebhooks.querysets import PrimaryQuerySet
-from auditwebhooks.rows import look_at_row
+from auditwebhooks.rows import WriterHook, look_at_row
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +56,7 @@ _rung: WeakKeyDictionary[BaseDatabaseWrapper, _Rung] = WeakKeyDictionary()
 
 
 def ring_after_commit(using: str) -> None:
-    """Ring when the present transaction commits; call it for each recorded event.
+    """Ring when the present transaction commits; call it for each event, once it is written.
 
     The callback must be registered for every event (a savepoint that is rolled back takes its
     callbacks along), but of those that run only the first has something to do.
@@ -68,7 +67,7 @@ def ring_after_commit(using: str) -> None:
         return
     rung = _rung.setdefault(connection, _Rung())
     rung.recorded += 1
-    transaction.on_commit(partial(_ring_once, rung), using=using, robust=True)
+    transaction.on_commit(WriterHook(_ring_once, rung), using=using, robust=True)
 
 
 def _ring_once(rung: _Rung) -> None:

@@ -12,7 +12,7 @@ from django.test import Client
 from django.urls import reverse
 
 from auditwebhooks.models import Event, Webhook
-from auditwebhooks.payload import FIELDS
+from auditwebhooks.payload import DEFAULT_TEMPLATE, FIELDS
 from project.demo.form import form_fields
 from tests.factories import make_event, make_webhook
 
@@ -144,3 +144,15 @@ def test_a_page_with_errors_does_not_speak_of_secrets_that_are_not_stored(client
     row = re.search(r'value="X-Kept".*?</div>', page, re.S)
     assert row is not None
     assert "stored: leave empty to keep" in row[0]
+
+
+def test_a_new_webhook_sends_the_default_template_unless_it_is_emptied(client: Client) -> None:
+    """Who fills in name and URL only would send nothing otherwise, and the Test would succeed."""
+    data = shown(client.get(ADD).content.decode())
+    data |= {"name": "SIEM", "url": "https://hooks.example.com/"}
+
+    assert client.post(ADD, data).status_code == 302
+    assert client.post(ADD, {**data, "name": "Bare", "body_template": ""}).status_code == 302
+
+    sent = dict(Webhook.objects.values_list("name", "body_template"))
+    assert sent == {"SIEM": DEFAULT_TEMPLATE, "Bare": ""}

@@ -48,6 +48,15 @@ def test_a_webhook_is_made_with_defaults(editor: APIClient) -> None:
     assert made["consecutive_failures"] == 0
 
 
+def test_a_new_webhook_says_where_it_is_and_not_where_it_sends(editor: APIClient) -> None:
+    answer = editor.post(
+        WEBHOOKS, values(url="https://hooks.example.com/T0/secret"), format="json"
+    )
+
+    assert answer.headers["Location"] == f"http://testserver{WEBHOOKS}{answer.json()['id']}/"
+    assert editor.get(answer.headers["Location"]).status_code == 200
+
+
 def test_secrets_are_written_and_never_read(editor: APIClient) -> None:
     answer = editor.post(
         WEBHOOKS,

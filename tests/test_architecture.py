@@ -57,7 +57,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("models.invocation",),
     ("models",),
     ("rows", "event_types"),
-    ("wake",),
+    ("wake", "writes"),
     # From a change to an event; from an event to an invocation, a call, a verdict, a row.
     (
         "rotation",

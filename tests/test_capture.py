@@ -170,9 +170,9 @@ def test_the_payload_has_no_other_keys(article: Article) -> None:
 
 
 def test_a_write_costs_few_statements__easy_audit_160(article: Article) -> None:
-    """A create one more than without us, an update, a delete and a change of nothing the SELECT
-    of the old row besides; on SQLite becoming the writer is one of its own."""
-    lock = connection.vendor == "sqlite"
+    """One more than without us: the event. On PostgreSQL the UPDATE tells the old row, elsewhere
+    a SELECT does, and on SQLite becoming the writer is one of its own; every DELETE tells it."""
+    read = 0 if connection.vendor == "postgresql" else 1
 
     def statements(write: Any) -> int:
         with CaptureQueriesContext(connection) as queries:
@@ -180,10 +180,10 @@ def test_a_write_costs_few_statements__easy_audit_160(article: Article) -> None:
         return len(queries)
 
     assert statements(lambda: Article.objects.create(title="new")) == 1 + 1
-    assert statements(article.save) == 1 + 1 + lock
     article.title = "changed"
-    assert statements(article.save) == 1 + 2 + lock
-    assert statements(article.delete) == 2 + 2 + lock
+    assert statements(article.save) == 1 + read + 1
+    assert statements(article.save) == 1 + read
+    assert statements(article.delete) == 2 + 1
 
 
 def test_a_save_that_changes_nothing_records_nothing__simple_history_302(article: Article) -> None:
@@ -231,14 +231,16 @@ def test_trailing_zeros_of_a_decimal_are_no_change__auditlog_260(article: Articl
 
 def test_the_hundredth_save_costs_what_the_first_did__easy_audit_256(article: Article) -> None:
     """However many events and rows there are."""
-    costs = set()
+    costs = []
     for number in range(1, 101):
         article.title = str(number)
         with CaptureQueriesContext(connection) as queries:
             article.save()
-        costs.add(len(queries))
+        costs.append(len(queries))
 
-    assert len(costs) == 1
+    # On SQLite the first of a transaction becomes the writer.
+    assert costs[0] == costs[1] + (connection.vendor == "sqlite")
+    assert len(set(costs[1:])) == 1
 
 
 def test_a_failed_update_leaves_no_event__auditlog_593() -> None:
@@ -899,14 +901,14 @@ def test_the_words_of_an_object_do_not_tell_what_is_masked(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(Account, "__str__", lambda self: f"{self.owner}, {self.iban}")
-    account = Account.objects.create(owner="Ada", iban="DE89 3704")
+    account = Account.objects.create(owner="Ada", iban="DE89 QXZW")
     account.owner = "Ada L."
     account.save()
     Account.objects.update(owner="Ada Lovelace")
     account.delete()
 
     assert set(names()) == {f"Account object ({Event.objects.last().target_id})"}
-    assert not Event.objects.filter(payload_text__contains="3704").exists()
+    assert not Event.objects.filter(payload_text__contains="QXZW").exists()
 
 
 def test_an_empty_secret_is_told_by_every_text(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import connection, connections
+from django.db import OperationalError, connection, connections
 from django.utils import timezone
 from rest_framework.test import APIClient
 
-from auditwebhooks.api import idempotency
+from auditwebhooks.api import idempotency, views
 from auditwebhooks.models import IdempotencyKey, Invocation, Replay
 from auditwebhooks.receiver import Answer
 from tests.conftest import Inbox
@@ -240,4 +241,33 @@ def test_of_many_at_once_one_acts(in_transaction: bool) -> None:
     assert {one.json()["id"] for one in answers if one.status_code == 201} == set(
         Invocation.objects.filter(trigger="manual").values_list("pk", flat=True)
     )
+    assert made() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_write_of_another_meanwhile_fails_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """On SQLite a transaction that has read may write no more once another has committed."""
+    failed = make_invocation(make_webhook(), status="failed")
+    client = someone("resend_invocation")
+
+    def another_writes() -> None:
+        with suppress(OperationalError), connection.cursor() as cursor:
+            if connection.vendor == "sqlite":
+                cursor.execute("PRAGMA busy_timeout = 0")
+            IdempotencyKey.objects.create(digest="1", body_digest="2", created_at=timezone.now())
+        connections.close_all()
+
+    original = views.send_again
+
+    def disturbed(invocations: list[Invocation]) -> Any:
+        thread = threading.Thread(target=another_writes)
+        thread.start()
+        thread.join(30)
+        return original(invocations)
+
+    monkeypatch.setattr(views, "send_again", disturbed)
+
+    assert post(client, again_url(failed)).status_code == 201
     assert made() == 1

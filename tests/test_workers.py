@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import ast
-import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +11,7 @@ from django.db import connection, connections
 from django_q.conf import Conf
 
 from auditwebhooks import checks, queue, workers
+from tests.documents import blocks, page
 
 # Q_CLUSTER of the README, as django-q2 reads it.
 GOOD: dict[str, Any] = {
@@ -79,11 +77,14 @@ def test_a_good_cluster_gets_no_message() -> None:
     assert told() == told(deploy=True) == []
 
 
-def test_the_line_of_the_readme_gets_no_message(cluster: Callable[..., None]) -> None:
-    text = (Path(__file__).parent.parent / "README.md").read_text()
-    found = re.search(r"^Q_CLUSTER = (\{.*?\n\})", text, re.DOTALL | re.MULTILINE)
-    assert found
-    line = ast.literal_eval(found[1])
+@pytest.mark.parametrize("document", ["README.md", "docs/quickstart.md"])
+def test_the_lines_of_the_documents_get_no_message(
+    document: str, cluster: Callable[..., None]
+) -> None:
+    [block] = [one for one in blocks(page(document), "python") if "Q_CLUSTER =" in one.text]
+    names: dict[str, Any] = {"INSTALLED_APPS": [], "MIDDLEWARE": []}
+    exec(block.text, names)  # noqa: S102 - the documentation's own
+    line = names["Q_CLUSTER"]
     assert line.pop("name")
     cluster(conf=line, **{name.upper(): value for name, value in line.items()})
 

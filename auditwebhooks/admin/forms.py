@@ -23,6 +23,7 @@ from auditwebhooks.conf import conf
 from auditwebhooks.edits import edit_since
 from auditwebhooks.masking import MASK
 from auditwebhooks.models import Webhook
+from auditwebhooks.payload import DEFAULT_TEMPLATE
 
 
 class HeadersFormField(forms.Field):
@@ -124,6 +125,8 @@ else:
 class WebhookForm(ModelForm):
     body_template = BodyTemplateFormField(
         label=gettext_lazy("Body Template"),
+        # A field of its own does not take over the model's default.
+        initial=DEFAULT_TEMPLATE,
         required=False,
         help_text=gettext_lazy("A JSON body with {{placeholders}} in quotes. Empty: no body."),
     )

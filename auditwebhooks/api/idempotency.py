@@ -7,8 +7,8 @@ trace, so that it may be mended under the same key.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import wraps
@@ -27,6 +27,7 @@ from rest_framework.status import HTTP_409_CONFLICT, HTTP_422_UNPROCESSABLE_ENTI
 
 from auditwebhooks.conf import conf
 from auditwebhooks.models import IdempotencyKey
+from auditwebhooks.rows import take_write_lock
 
 HEADER = "Idempotency-Key"
 # Set on an answer that is given again.
@@ -86,9 +87,8 @@ class _Claim:
 
 def _act(claim: _Claim, atomic: bool, view: Callable[[], Response]) -> Response:
     using = router.db_for_write(IdempotencyKey)
-    block: AbstractContextManager[Any] = transaction.atomic(using=using)
     try:
-        with block if atomic else nullcontext():
+        with _writing(using) if atomic else nullcontext():
             response = view()
             IdempotencyKey.objects.using(using).filter(pk=claim.pk).update(
                 status=response.status_code,
@@ -99,6 +99,14 @@ def _act(claim: _Claim, atomic: bool, view: Callable[[], Response]) -> Response:
             IdempotencyKey.objects.using(using).filter(pk=claim.pk).delete()
         raise
     return response
+
+
+@contextmanager
+def _writing(using: str) -> Iterator[None]:
+    """A transaction of a writer from its start: the view reads before it writes."""
+    with transaction.atomic(using=using):
+        take_write_lock(connections[using], IdempotencyKey)
+        yield
 
 
 def _claim(request: Request, key: str) -> _Claim:

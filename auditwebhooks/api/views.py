@@ -130,6 +130,10 @@ class WebhookViewSet(TaggedViewSet):
     filter_backends = [KnownFilters]
     filterset_class = WebhookFilter
 
+    def get_success_headers(self, data: Any) -> dict[str, str]:
+        """Where the new webhook is. DRF would take its field ``url``, which may be a secret."""
+        return {"Location": self.reverse_action("detail", [data["id"]])}
+
     @operation(
         "webhooks_test_values",
         {200: ResultSerializer},

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, connections, models
 from django.db.models.signals import post_delete, post_save, pre_delete, pre_save
 
-from auditwebhooks import capture
+from auditwebhooks import capture, writes
 from auditwebhooks.enums import Action
 from auditwebhooks.registry import ModelClass, Options
+from auditwebhooks.rows import Rows, fetch_row
 
 # Where a change waits on its instance between the two signals around the write.
 _SAVES = "_auditwebhooks_saves"
 _DELETE = "_auditwebhooks_delete"
+_WATCH = "_auditwebhooks_watch"
 
 
 def connect(sender: ModelClass, options: Options) -> None:
@@ -51,6 +53,50 @@ def saving(instance: models.Model, *, is_update: bool) -> Iterator[None]:
             instance.__dict__.pop(_SAVES, None)
 
 
+# Set on a ``_do_update`` that gives ``write`` a try.
+TELLS_BEFORE = "_auditwebhooks_tells_before"
+
+
+def write(
+    instance: models.Model,
+    rows: Rows,
+    pk: Any,
+    values: Sequence[tuple[Any, Any, Any]],
+    returning: Sequence[Any] = (),
+) -> bool | None:
+    """The UPDATE of the save under way, where it shall tell how the row stood before. Returns
+    whether there was such a row; None: Django has to write it."""
+    waiting = instance.__dict__.get(_SAVES)
+    change = waiting[-1] if waiting else None
+    if not waiting or change is None or not change.is_unread:
+        return None
+    attnames, model = change.subject.attnames, change.subject.model
+    if not values or returning or not writes.is_whole_table(rows):
+        waiting[-1] = capture.with_before(change, fetch_row(model, attnames, pk, rows.db))
+        return None
+    row = writes.update_row(rows, pk, values, attnames)
+    waiting[-1] = capture.with_before(change, row)
+    return row is not None
+
+
+@contextmanager
+def deleting(instance: models.Model, using: str) -> Iterator[None]:
+    """Around ``instance.delete()``: the DELETE tells how the row stood, where it can."""
+    model = type(instance)
+    if _WATCH in instance.__dict__ or not writes.delete_tells(model, using):
+        yield
+        return
+    watch = writes.DeleteWatch(model, using)
+    instance.__dict__[_WATCH] = watch
+    try:
+        with connections[using].execute_wrapper(watch):
+            yield
+    finally:
+        del instance.__dict__[_WATCH]
+        # What a failed delete left.
+        instance.__dict__.pop(_DELETE, None)
+
+
 # Hosts send these signals themselves too, around an ``update()`` for example, and with less than
 # Django gives. Those outside of a save, and of the transaction of a delete, tell of no change.
 
@@ -65,7 +111,13 @@ def _before_save(
     waiting = instance.__dict__.get(_SAVES)
     if raw or waiting is None:
         return
-    waiting.append(capture.before_save(instance, using, is_update=waiting.is_update))
+    tells_before = hasattr(type(instance)._do_update, TELLS_BEFORE) and writes.update_tells(
+        type(instance), using
+    )
+    change = capture.before_save(
+        instance, using, is_update=waiting.is_update, tells_before=tells_before
+    )
+    waiting.append(change)
 
 
 def _after_save(
@@ -89,14 +141,25 @@ def _before_delete(
 ) -> None:
     if not connections[using].in_atomic_block:
         return
-    change = capture.before_delete(instance, using)
-    if change is not None:
-        instance.__dict__[_DELETE] = capture.announce(sender, instance, change, using)
+    watch = instance.__dict__.get(_WATCH)
+    change = capture.before_delete(instance, using, tells_before=watch is not None)
+    if change is None:
+        return
+    if watch is not None and change.is_unread:
+        watch.begin(instance.pk, change.subject.attnames)
+    instance.__dict__[_DELETE] = capture.announce(sender, instance, change, using)
 
 
 def _after_delete(
     sender: ModelClass, instance: models.Model, using: str = DEFAULT_DB_ALIAS, **kwargs: Any
 ) -> None:
     deletion = instance.__dict__.pop(_DELETE, None)
-    if isinstance(deletion, capture.Deletion):
-        capture.after_delete(deletion, instance, using)
+    if not isinstance(deletion, capture.Deletion):
+        return
+    watch = instance.__dict__.get(_WATCH)
+    if watch is not None and deletion.change.is_unread:
+        told = capture.with_before(deletion.change, watch.before())
+        if told is None:
+            return
+        deletion.change = told
+    capture.after_delete(deletion, instance, using)
