@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from django.conf import settings
 from django.utils.encoding import force_bytes
+from django.utils.translation import gettext as _
 
 from auditwebhooks.conf import conf
 from auditwebhooks.exceptions import EncryptionError
@@ -117,12 +118,14 @@ def unseal(token: str, origin: str) -> Secret:
             raise ValueError
     except (InvalidToken, TypeError, ValueError):
         raise EncryptionError(
-            "A stored secret cannot be read with the present keys. Put the old key back "
-            "(SECRET_KEY_FALLBACKS or ENCRYPTION_KEYS), or type the secret again."
+            _(
+                "A stored secret cannot be read with the present keys. Put the old key back "
+                "(SECRET_KEY_FALLBACKS or ENCRYPTION_KEYS), or type the secret again."
+            )
         ) from None
     if sealed_for != origin:
         raise EncryptionError(
-            "The stored secrets were typed for another scheme, host or port. Type them again."
+            _("The stored secrets were typed for another scheme, host or port. Type them again.")
         )
     return Secret(value)
 
@@ -132,14 +135,14 @@ def rotate(token: str) -> str:
     try:
         return _fernet().rotate(token.encode()).decode()
     except (InvalidToken, ValueError):
-        raise EncryptionError("A stored secret cannot be read with the present keys.") from None
+        raise EncryptionError(_("A stored secret cannot be read with the present keys.")) from None
 
 
 def _fernet() -> MultiFernet:
     # No falling back to the default here: that would encrypt under a key nobody chose.
     if conf.problem_of("ENCRYPTION_KEYS"):
         raise EncryptionError(
-            "AUDITWEBHOOKS['ENCRYPTION_KEYS'] cannot be used: see manage.py check."
+            _("AUDITWEBHOOKS['ENCRYPTION_KEYS'] cannot be used: see manage.py check.")
         )
     secret_keys = (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)
     return _from_keys(conf.encryption_keys, secret_keys)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from django.utils.translation import gettext as _
+
 
 class AuditWebhooksError(Exception):
     """Base class of every exception raised by auditwebhooks."""
@@ -14,7 +16,8 @@ class TemplateSyntaxError(AuditWebhooksError):
     """
 
     def __init__(self, reason: str, line: int, column: int) -> None:
-        super().__init__(f"Line {line}, column {column}: {reason}")
+        place = {"line": line, "column": column, "reason": reason}
+        super().__init__(_("Line %(line)d, column %(column)d: %(reason)s") % place)
         self.reason = reason
         self.line = line
         self.column = column

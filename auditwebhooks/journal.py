@@ -8,33 +8,34 @@ from typing import Any
 from django.apps import apps
 from django.contrib.auth import get_user_model
 from django.db.models import Model
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_noop
 
-SENT_AGAIN = gettext_lazy("Sent again.")
-REPLAY_STARTED = gettext_lazy("Started.")
-REPLAY_CANCELLED = gettext_lazy("Cancelled.")
-SWITCHED_ON = gettext_lazy("Switched on.")
-SWITCHED_OFF = gettext_lazy("Switched off.")
-DISCARDED = gettext_lazy("Discarded what waited: %d")
-SECRET_ROTATED = gettext_lazy("New signing secret.")
-TESTED = gettext_lazy("Tested: %s")
-# What: of all rows, or the filters of the list.
-EXPORTED = gettext_lazy("Exported as %(format)s: %(what)s.")
-ALL_SENT_AGAIN = gettext_lazy("Sent again, %(count)d deliveries: %(what)s.")
+SENT_AGAIN = gettext_noop("Sent again.")
+REPLAY_STARTED = gettext_noop("Started.")
+REPLAY_CANCELLED = gettext_noop("Cancelled.")
+SWITCHED_ON = gettext_noop("Switched on.")
+SWITCHED_OFF = gettext_noop("Switched off.")
+DISCARDED = gettext_noop("Discarded what waited: %(number)s")
+SECRET_ROTATED = gettext_noop("New signing secret.")
+TESTED = gettext_noop("Tested: %(result)s")
+# Of no single row, so no page shows them. What: all rows, or the filters of the list.
+EXPORTED = "Exported as %(format)s: %(what)s."
+ALL_SENT_AGAIN = "Sent again, %(count)d deliveries: %(what)s."
 
 # django.contrib.admin.models.CHANGE: that module cannot be imported without its app.
 _CHANGE = 2
 
 
-def note(user: Any, objects: Collection[Model], message: object) -> None:
-    """One entry for each object, in the user's language. Does nothing for somebody who is no user
-    of the host's model: the log has no place for them."""
+def note(user: Any, objects: Collection[Model], message: str) -> None:
+    """One entry for each object, in English: others read it, in languages of their own (see
+    ``sentences``). Does nothing for somebody who is no user of the host's model: the log has no
+    place for them."""
     entries = _entries_of(user)
     if objects and entries is not None:
-        entries.objects.log_actions(user.pk, objects, _CHANGE, str(message))
+        entries.objects.log_actions(user.pk, objects, _CHANGE, message)
 
 
-def note_many(user: Any, model: type[Model], message: object) -> None:
+def note_many(user: Any, model: type[Model], message: str) -> None:
     """One entry for what was done with more rows than are named one by one."""
     entries = _entries_of(user)
     if entries is not None:
@@ -43,9 +44,9 @@ def note_many(user: Any, model: type[Model], message: object) -> None:
             content_type=apps.get_model("contenttypes", "ContentType").objects.get_for_model(
                 model
             ),
-            object_repr=str(model._meta.verbose_name_plural),
+            object_repr=model._meta.verbose_name_raw,
             action_flag=_CHANGE,
-            change_message=str(message),
+            change_message=message,
         )
 
 

@@ -9,9 +9,20 @@ from typing import Any
 
 from django.db import models
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 from auditwebhooks.registry import ModelClass, registry
 from auditwebhooks.subject import Subject, describe, type_of
+
+# Pages translate them. The words of JSON themselves stay.
+TYPES = (
+    gettext_noop("string or null"),
+    gettext_noop("object or null"),
+    gettext_noop("integer or null"),
+    gettext_noop("number or null"),
+    gettext_noop("boolean or null"),
+    gettext_noop("array or object"),
+)
 
 # Of longer lists of choices the first.
 MOST_VALUES = 20

@@ -10,6 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
 from auditwebhooks.enums import Action, ActorType, Source
 from auditwebhooks.placeholders import Variables
 
@@ -145,7 +148,7 @@ class PayloadField:
 
     path: str
     type: str
-    meaning: str
+    meaning: Promise
     values: tuple[str, ...] = ()
     # Whatever is below it may be named in a template.
     open: bool = False
@@ -161,78 +164,80 @@ FIELDS: tuple[PayloadField, ...] = (
     PayloadField(
         path="event_id",
         type="string",
-        meaning="UUID (version 7) of the event; never repeated",
+        meaning=_("UUID (version 7) of the event; never repeated"),
         format="uuid",
     ),
     PayloadField(
         path="event_type",
         type="string",
-        meaning="app_label.model.created, .updated or .deleted, or the caller's own",
+        meaning=_("app_label.model.created, .updated or .deleted, or the caller's own"),
     ),
     PayloadField(
         path="event_time",
         type="string",
-        meaning="when it was recorded: seconds since 1970 with nine decimals",
+        meaning=_("when it was recorded: seconds since 1970 with nine decimals"),
         pattern=_TIME,
     ),
-    PayloadField(path="data", type="object", meaning="everything about the change"),
+    PayloadField(path="data", type="object", meaning=_("everything about the change")),
     PayloadField(
-        path="data.timestamp", type="string", meaning="the same as event_time", pattern=_TIME
+        path="data.timestamp", type="string", meaning=_("the same as event_time"), pattern=_TIME
     ),
     PayloadField(
         path="data.action",
         type="string",
-        meaning="what was done, or the caller's own word",
+        meaning=_("what was done, or the caller's own word"),
         values=tuple(Action.values),
     ),
     PayloadField(
         path="data.actor_id",
         type="string",
-        meaning="e-mail address of the user, else user name, else primary key; system: nobody",
+        meaning=_("e-mail address of the user, else user name, else primary key; system: nobody"),
     ),
-    PayloadField(path="data.actor_name", type="string", meaning="full name of the actor"),
+    PayloadField(path="data.actor_name", type="string", meaning=_("full name of the actor")),
     PayloadField(
         path="data.actor_type",
         type="string",
-        meaning="what kind of actor",
+        meaning=_("what kind of actor"),
         values=tuple(ActorType.values),
     ),
     PayloadField(
         path="data.source",
         type="string",
-        meaning="where the change came from, or the host's own word",
+        meaning=_("where the change came from, or the host's own word"),
         values=tuple(Source.values),
     ),
     PayloadField(
         path="data.target_id",
         type="string or null",
-        meaning="primary key of the object, as text",
+        meaning=_("primary key of the object, as text"),
     ),
     PayloadField(
         path="data.target_type",
         type="string or null",
-        meaning="what kind of object, in words",
+        meaning=_("what kind of object, in words"),
     ),
-    PayloadField(path="data.target_name", type="string or null", meaning="the object in words"),
+    PayloadField(path="data.target_name", type="string or null", meaning=_("the object in words")),
     PayloadField(
         path="data.metadata",
         type="object",
-        meaning="request_id, ip, user_agent, method and path of the request, actor_pk, "
-        "impersonating: the user in whose place the actor acts, the changed_fields of an update, "
-        "caused_by: the webhook-id of the call that it follows from, cut: the names of what is "
-        "not whole, and what the host added",
+        meaning=_(
+            "request_id, ip, user_agent, method and path of the request, actor_pk, "
+            "impersonating: the user in whose place the actor acts, the changed_fields of an "
+            "update, caused_by: the webhook-id of the call that it follows from, cut: the names "
+            "of what is not whole, and what the host added"
+        ),
         open=True,
     ),
     PayloadField(
         path="data.current_target_object",
         type="object or null",
-        meaning="the fields of the object after the change; null after a delete",
+        meaning=_("the fields of the object after the change; null after a delete"),
         open=True,
     ),
     PayloadField(
         path="data.previous_target_object",
         type="object or null",
-        meaning="the fields of the object before the change; null for a create",
+        meaning=_("the fields of the object before the change; null for a create"),
         open=True,
     ),
 )

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.utils import translation
+
 from auditwebhooks.payload import FIELDS, PayloadField
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def json_schema() -> dict[str, Any]:
-    """Every field is always there. What is below an open one is the host's."""
+    """Every field is always there. What is below an open one is the host's. In English: it is
+    for programs, and the same for everybody."""
+    with translation.override(None):
+        return _json_schema()
+
+
+def _json_schema() -> dict[str, Any]:
     schema: dict[str, Any] = {"$schema": DIALECT, "title": "Audit event", **_object()}
     for field in FIELDS:
         *above, name = field.path.split(".")
@@ -31,7 +39,7 @@ def _of(field: PayloadField) -> dict[str, Any]:
     schema: dict[str, Any] = {"type": types if len(types) > 1 else types[0]}
     if schema["type"] == "object" and not field.open:
         schema = _object()
-    schema["description"] = field.meaning
+    schema["description"] = str(field.meaning)
     if field.values:
         # Hosts may use words of their own.
         schema["examples"] = list(field.values)

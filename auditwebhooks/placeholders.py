@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from json.encoder import encode_basestring
 from typing import Any, NoReturn
 
+from django.utils.translation import gettext as _
+
 from auditwebhooks.template_filters import FILTERS, as_json, as_text
 
 # The paths a template may name. "a.*" allows every path below a: null where there is nothing.
@@ -103,7 +105,7 @@ class _Parser:
         path: tuple[str, ...] = ()
         literal = None
         if self._at('"'):
-            literal = self._scalar("text in quotes")
+            literal = self._scalar("")
         else:
             path = self._path()
         filters = []
@@ -142,7 +144,8 @@ class _Parser:
         known = FILTERS.get(name)
         if known is None:
             names = ", ".join(sorted(FILTERS))
-            raise PlaceholderError(begin, f'There is no filter "{name}". Known: {names}.')
+            told = _('There is no filter "%(name)s". Known: %(names)s.')
+            raise PlaceholderError(begin, told % {"name": name, "names": names})
         self.position = match.end()
         argument, has_argument = self._argument(name)
         try:
@@ -157,17 +160,22 @@ class _Parser:
             return None, False
         self.position += 1
         self._space()
-        return self._scalar(f'an argument for "{name}"'), True
+        return self._scalar(name), True
 
-    def _scalar(self, what: str) -> Value:
+    def _scalar(self, name: str) -> Value:
+        """``name``: the filter's whose argument it is; empty for the text of {{"..."}}."""
         try:
             value, end = _SCALAR.raw_decode(self.content, self.position)
         except (ValueError, RecursionError):
-            raise PlaceholderError(
-                self.position, f'Expected {what}, written as JSON, such as "x" or 3.'
-            ) from None
+            told = (
+                _('Expected an argument for "%s", written as JSON, such as "x" or 3.') % name
+                if name
+                else _('Expected text in quotes, written as JSON, such as "x".')
+            )
+            raise PlaceholderError(self.position, told) from None
         if isinstance(value, dict | list):
-            raise PlaceholderError(self.position, f"Expected {what}: text, a number or a word.")
+            told = _('Expected an argument for "%s": text, a number or a word.') % name
+            raise PlaceholderError(self.position, told)
         self.position = end
         return value
 
@@ -182,13 +190,17 @@ class _Parser:
         if "}}" not in self.content[self.opened :]:
             raise PlaceholderError(
                 self.opened,
-                'The placeholder has no end. Close it with }}, or write {{\\"{{\\"}} '
-                "for the two braces themselves.",
+                _(
+                    'The placeholder has no end. Close it with }}, or write {{\\"{{\\"}} '
+                    "for the two braces themselves."
+                ),
             )
         raise PlaceholderError(
             self.position,
-            "A placeholder is a path with optional filters, such as "
-            "{{data.actor_id}} or {{data.timestamp|iso}}.",
+            _(
+                "A placeholder is a path with optional filters, such as "
+                "{{data.actor_id}} or {{data.timestamp|iso}}."
+            ),
         )
 
     def _check_variable(self, offset: int, path: tuple[str, ...]) -> None:
@@ -201,11 +213,17 @@ class _Parser:
                 return
             if not is_name or prefix not in known:
                 parent = ".".join(path[: depth - 1])
-                names = ", ".join(_children(known, parent)) or "nothing"
-                below = f' below "{parent}"' if parent else ""
-                raise PlaceholderError(
-                    offset, f'There is no variable "{prefix}". Known{below}: {names}.'
-                )
+                raise PlaceholderError(offset, _no_variable(prefix, parent, known))
+
+
+def _no_variable(name: str, parent: str, known: Variables) -> str:
+    told = (
+        _('There is no variable "%(name)s". Known below "%(parent)s": %(names)s.')
+        if parent
+        else _('There is no variable "%(name)s". Known: %(names)s.')
+    )
+    names = ", ".join(_children(known, parent)) or _("nothing")
+    return told % {"name": name, "parent": parent, "names": names}
 
 
 def _children(variables: Variables, parent: str) -> list[str]:

@@ -6,7 +6,7 @@ from typing import Any, NoReturn, Self, TypeVar
 
 from django.db import router
 from django.db.models import Model, QuerySet
-from django.utils import timezone
+from django.utils import timezone, translation
 
 from auditwebhooks.enums import Outcome, Status
 from auditwebhooks.exceptions import AppendOnlyError
@@ -22,11 +22,14 @@ class PrimaryQuerySet(QuerySet[M]):
 
 class InvocationQuerySet(PrimaryQuerySet[M]):
     def cancel(self, message: object) -> int:
-        """End what is not to be sent, with a sentence that says why; how many rows."""
+        """End what is not to be sent, with a sentence that says why; how many rows. It is stored
+        in English, whoever ends them."""
+        with translation.override(None):
+            sentence = str(message)
         return self.update(
             status=Status.FAILED,
             outcome=Outcome.CANCELLED,
-            message=str(message),
+            message=sentence,
             finished_at=timezone.now(),
         )
 

@@ -9,6 +9,8 @@ import hmac
 import secrets
 from collections.abc import Iterable
 
+from django.utils.translation import gettext as _
+
 PREFIX = "whsec_"
 VERSION = "v1"
 
@@ -28,14 +30,15 @@ def new_secret() -> str:
 def key_of(secret: str) -> bytes:
     """The key bytes of ``whsec_...``; ValueError with a sentence when it is none."""
     if not secret.startswith(PREFIX):
-        raise ValueError(f'A signing secret starts with "{PREFIX}".')
+        raise ValueError(_('A signing secret starts with "%s".') % PREFIX)
     try:
         key = base64.b64decode(secret[len(PREFIX) :], validate=True)
     except (binascii.Error, ValueError):
-        raise ValueError(f'After "{PREFIX}" a signing secret is base64 text.') from None
+        raise ValueError(_('After "%s" a signing secret is base64 text.') % PREFIX) from None
     if not _MIN_BYTES <= len(key) <= _MAX_BYTES:
         raise ValueError(
-            f"A signing secret holds {_MIN_BYTES} to {_MAX_BYTES} bytes, this one {len(key)}."
+            _("A signing secret holds %(least)d to %(most)d bytes, this one %(present)d.")
+            % {"least": _MIN_BYTES, "most": _MAX_BYTES, "present": len(key)}
         )
     return key
 

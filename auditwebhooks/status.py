@@ -21,6 +21,7 @@ from auditwebhooks.delivery.claim import may_send
 from auditwebhooks.enums import PauseReason, Status, WebhookState
 from auditwebhooks.models import Event, Invocation, Webhook, WebhookHealth
 from auditwebhooks.receivers.schedule import errands
+from auditwebhooks.sentences import shown
 
 # The schedule brings a worker every 30 seconds, a lost wake-up costs 60.
 SILENT_AFTER = timedelta(minutes=2)
@@ -204,7 +205,7 @@ def _problems(found: _Found) -> Iterator[str]:
         yield _(
             'The webhook "%(name)s" was switched off by the system (%(reason)s): mend it and '
             "switch it on again; its events wait."
-        ) % {"name": one.name, "reason": one.disabled_reason.rstrip(".")}
+        ) % {"name": one.name, "reason": shown(one.disabled_reason).rstrip(".")}
     for name in found.to_mend:
         yield _(
             'The webhook "%(name)s" cannot be called as it is configured: one of its waiting '
@@ -219,17 +220,18 @@ def _problems(found: _Found) -> Iterator[str]:
 
 
 def _silence(found: _Found) -> str:
-    way_out = _(
-        "start manage.py qcluster, or restart it where it runs and stands still; "
-        "manage.py auditwebhooks_deliver --once delivers meanwhile."
-    )
     if found.seen is None:
-        return _("No worker has been there yet and something is due: %s") % way_out
+        return _(
+            "No worker has been there yet and something is due: start manage.py qcluster, or "
+            "restart it where it runs and stands still; manage.py auditwebhooks_deliver --once "
+            "delivers meanwhile."
+        )
     seen_at = found.now - timedelta(seconds=found.seen)
-    return _("No worker was there since %(moment)s and something is due: %(way_out)s") % {
-        "moment": date_format(_local(seen_at), "Y-m-d H:i:s"),
-        "way_out": way_out,
-    }
+    return _(
+        "No worker was there since %(moment)s and something is due: start manage.py qcluster, or "
+        "restart it where it runs and stands still; manage.py auditwebhooks_deliver --once "
+        "delivers meanwhile."
+    ) % {"moment": date_format(_local(seen_at), "Y-m-d H:i:s")}
 
 
 def _local(moment: datetime) -> datetime:
@@ -237,14 +239,15 @@ def _local(moment: datetime) -> datetime:
 
 
 def _late(webhook: WebhookStatus, *, is_limited: bool) -> str:
-    way_out = (
-        _("it may be called only so often: raise its limit of calls a minute.")
+    told = (
+        _(
+            'Events for the webhook "%(name)s" are more than %(minutes)d minutes late: it may be '
+            "called only so often: raise its limit of calls a minute."
+        )
         if is_limited
-        else _("look into the worker's log, and have more or larger workers where there is none.")
+        else _(
+            'Events for the webhook "%(name)s" are more than %(minutes)d minutes late: look into '
+            "the worker's log, and have more or larger workers where there is none."
+        )
     )
-    told = _('Events for the webhook "%(name)s" are more than %(minutes)d minutes late: %(way)s')
-    return told % {
-        "name": webhook.name,
-        "minutes": LATE_AFTER.total_seconds() // 60,
-        "way": way_out,
-    }
+    return told % {"name": webhook.name, "minutes": LATE_AFTER.total_seconds() // 60}

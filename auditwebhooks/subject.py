@@ -135,8 +135,8 @@ def describe(model: ModelClass, options: Options) -> Subject:
 
 
 def type_of(model: ModelClass, options: Options) -> str:
-    """The ``target_type`` of its rows."""
-    return options.name or str(model._meta.verbose_name).lower()
+    """The ``target_type`` of its rows: the same whatever language is active."""
+    return options.name or model._meta.verbose_name_raw.lower()
 
 
 def key_text(pk: Any) -> str:

@@ -11,6 +11,8 @@ from datetime import UTC, datetime, timedelta
 from json.encoder import encode_basestring
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 from auditwebhooks.exceptions import TemplateRenderError
 from auditwebhooks.storable import storable
 
@@ -83,7 +85,8 @@ def moment(value: Value) -> tuple[datetime, int]:
         read = read.replace(tzinfo=UTC) if read.tzinfo is None else read.astimezone(UTC)
     except (OverflowError, ValueError):
         raise TemplateRenderError(
-            f'"{storable(text[:50])}" is no time: a filter iso or epoch stands on the wrong field.'
+            _('"%s" is no time: a filter iso or epoch stands on the wrong field.')
+            % storable(text[:50])
         ) from None
     return read, read.microsecond * 1000
 
@@ -102,7 +105,9 @@ def _epoch(value: Value) -> int:
 
 def _length(argument: Value) -> int:
     if not isinstance(argument, int) or isinstance(argument, bool) or argument < 0:
-        raise ValueError("needs a number of characters, such as truncate:100")
+        raise ValueError(
+            _('The filter "truncate" needs a number of characters, such as truncate:100.')
+        )
     return argument
 
 
@@ -119,12 +124,12 @@ class Filter:
     def bind(self, name: str, argument: Value, has_argument: bool) -> Function:
         """The function for one use. ValueError with a sentence when the argument is wrong."""
         if has_argument != self.takes_argument:
-            needs = "needs an argument" if self.takes_argument else "takes no argument"
-            raise ValueError(f'The filter "{name}" {needs}.')
-        try:
-            return self.make(argument)
-        except ValueError as error:
-            raise ValueError(f'The filter "{name}" {error}.') from None
+            raise ValueError(
+                _('The filter "%s" needs an argument.') % name
+                if self.takes_argument
+                else _('The filter "%s" takes no argument.') % name
+            )
+        return self.make(argument)
 
 
 def _plain(function: Function) -> Callable[[Value], Function]:

@@ -2,7 +2,7 @@
 
 The text is parsed as JSON first and placeholders live inside its strings, so no value can ever
 break the document. ``compile_template`` does all the work once; ``Template.render`` only joins
-ready pieces with encoded values. Pure: no database, no settings.
+ready pieces with encoded values. Pure: no database.
 
     template = compile_template('{"who": "{{data.actor_id}}"}', ("data.actor_id",))
     template.render({"data": {"actor_id": "ada"}})  # '{"who":"ada"}'
@@ -19,6 +19,9 @@ from itertools import groupby
 from json.encoder import encode_basestring
 from operator import itemgetter
 from typing import NoReturn
+
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 from auditwebhooks.exceptions import TemplateSyntaxError
 from auditwebhooks.placeholders import (
@@ -86,13 +89,29 @@ def _check_json(text: str) -> None:
     except json.JSONDecodeError as error:
         unquoted = _first_unquoted(text, error.pos)
         if unquoted is not None:
-            _refuse(text, unquoted, "Put the placeholder in quotes; the type is kept.")
-        _refuse(text, error.pos, f"This is not valid JSON: {error.msg}.")
+            _refuse(text, unquoted, _("Put the placeholder in quotes; the type is kept."))
+        _refuse(text, error.pos, _("This is not valid JSON: %s.") % _(error.msg))
     except _ConstantError as error:
         place = next(m.start() for m in _LEXEME.finditer(text) if m.group() == error.name)
-        _refuse(text, place, f"{error.name} is not JSON.")
+        _refuse(text, place, _("%s is not JSON.") % error.name)
     except RecursionError:
-        _refuse(text, 0, "The template is nested too deeply.")
+        _refuse(text, 0, _("The template is nested too deeply."))
+
+
+# What Python says is wrong with JSON; others of its words are shown as they are.
+_JSON_ERRORS = (
+    gettext_noop("Expecting value"),
+    gettext_noop("Expecting property name enclosed in double quotes"),
+    gettext_noop("Expecting ':' delimiter"),
+    gettext_noop("Expecting ',' delimiter"),
+    gettext_noop("Extra data"),
+    gettext_noop("Illegal trailing comma before end of array"),
+    gettext_noop("Illegal trailing comma before end of object"),
+    gettext_noop("Invalid \\escape"),
+    gettext_noop("Invalid \\uXXXX escape"),
+    gettext_noop("Invalid control character at"),
+    gettext_noop("Unterminated string starting at"),
+)
 
 
 class _ConstantError(ValueError):
@@ -154,7 +173,7 @@ class _String:
 
     def refuse_duplicate(self, seen: set[str]) -> None:
         if self.content in seen:
-            _refuse(self.text, self.start, f"The key {self.lexeme} stands here twice.")
+            _refuse(self.text, self.start, _("The key %s stands here twice.") % self.lexeme)
         seen.add(self.content)
 
     def pieces(self, *, is_key: bool) -> Iterator[str | Placeholder]:

@@ -13,6 +13,8 @@ from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import Any
 
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 from jsonpath_ng import Child, Descendants, Fields, JSONPath, Parent, Root
 from jsonpath_ng.ext import parser
 from jsonpath_ng.ext.arithmetic import Operation
@@ -30,8 +32,8 @@ _FOUND_VALUES = 10
 _FOUND_LENGTH = 200
 
 # How a path that starts with $.data was read.
-AS_WRITTEN = "as written"
-BODY_AS_DATA = "$.data stands for the body"
+AS_WRITTEN = gettext_noop("as written")
+BODY_AS_DATA = gettext_noop("$.data stands for the body")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,14 +169,14 @@ def compile_path(text: str) -> JSONPath:
     Raises JSONPathError with a sentence for the field.
     """
     if not text.startswith("$"):
-        raise JSONPathError('A JSONPath starts with "$", for example $.data.ok')
+        raise JSONPathError(_('A JSONPath starts with "$", for example $.data.ok'))
     if len(text) > MAX_PATH_LENGTH:
-        raise JSONPathError(f"A JSONPath has at most {MAX_PATH_LENGTH} characters.")
+        raise JSONPathError(_("A JSONPath has at most %d characters.") % MAX_PATH_LENGTH)
     try:
         path = parser.parse(text)
     except Exception as error:  # noqa: BLE001 - its parser raises many unrelated types
         reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-        raise JSONPathError(f"This is not a JSONPath: {reason}") from None
+        raise JSONPathError(_("This is not a JSONPath: %s") % reason) from None
     _refuse_dangerous(path)
     return path
 
@@ -184,22 +186,28 @@ def _refuse_dangerous(path: JSONPath) -> None:
     nodes = list(_nodes(path))
     if any(isinstance(node, Expression) and node.op == "=~" for node in nodes):
         raise JSONPathError(
-            'The operator "=~" is not allowed: a regular expression can take for ever. '
-            "Compare with == or list the expected values."
+            _(
+                'The operator "=~" is not allowed: a regular expression can take for ever. '
+                "Compare with == or list the expected values."
+            )
         )
     if any(isinstance(node, Sub) for node in nodes):
         raise JSONPathError(
-            'The function "sub" is not allowed: a regular expression can take for ever. '
-            "List the expected values instead."
+            _(
+                'The function "sub" is not allowed: a regular expression can take for ever. '
+                "List the expected values instead."
+            )
         )
     if any(isinstance(node, Parent | Operation) for node in nodes):
-        raise JSONPathError("Arithmetic and `parent` are not allowed: they can take for ever.")
+        raise JSONPathError(_("Arithmetic and `parent` are not allowed: they can take for ever."))
     if any(isinstance(node, SortedThis) and node.expressions for node in nodes):
-        raise JSONPathError("Sorting by a path is not allowed: it can take for ever.")
+        raise JSONPathError(_("Sorting by a path is not allowed: it can take for ever."))
     if sum(isinstance(node, Root) for node in nodes) > 1:
-        raise JSONPathError('A JSONPath may use "$" once; write @ in filters.')
+        raise JSONPathError(_('A JSONPath may use "$" once; write @ in filters.'))
     if sum(isinstance(node, Descendants) for node in nodes) > 1:
-        raise JSONPathError('A JSONPath may use ".." once: more take too long on big responses.')
+        raise JSONPathError(
+            _('A JSONPath may use ".." once: more take too long on big responses.')
+        )
 
 
 def _nodes(node: Any) -> Iterator[Any]:

@@ -248,9 +248,9 @@ def test_wider_schemes_and_ports_are_allowed_by_settings(configure):
     assert address.origin == "http://example.com:8080"
     assert address.masked == "http://example.com:8080/***"
     assert refusal("https://example.com/") == (
-        "Take the port 443 out: only 80 or 8080 is allowed (AUDITWEBHOOKS['ALLOWED_PORTS'])."
+        "Take the port 443 out: only 80, 8080 are allowed (AUDITWEBHOOKS['ALLOWED_PORTS'])."
     )
-    assert refusal("ftp://example.com/") == "The URL must start with http:// or https://."
+    assert refusal("ftp://example.com/") == "The URL must start with one of http://, https://."
 
 
 def test_scheme_belongs_to_the_origin(configure):

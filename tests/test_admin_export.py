@@ -82,7 +82,7 @@ def test_events_as_csv(client: Client, viewer: User) -> None:
         "source": "web application",
     }
     assert second["target_name"] == "old"
-    assert notes() == [("events", None, "Exported as CSV: all.")]
+    assert notes() == [("event", None, "Exported as CSV: all.")]
 
 
 def test_events_as_json_with_their_payload(client: Client, viewer: User) -> None:

@@ -85,7 +85,7 @@ def test_the_schema_tells_every_field_with_type_meaning_and_values(client: Clien
 
     for field in FIELDS:
         row = " ".join(
-            ("{{" + field.path + "}}", field.type, field.meaning, *_listed(field.values))
+            ("{{" + field.path + "}}", field.type, str(field.meaning), *_listed(field.values))
         )
         assert row in rows
 

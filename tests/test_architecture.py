@@ -17,7 +17,7 @@ PACKAGE = Path(auditwebhooks.__file__).parent
 
 FLOORS: tuple[tuple[str, ...], ...] = (
     # Words.
-    ("exceptions", "enums", "signals", "storable"),
+    ("exceptions", "enums", "sentences", "signals", "storable"),
     # Settings, and what needs nothing.
     (
         "conf",

@@ -21,6 +21,7 @@ from auditwebhooks.delivery.switching import switch
 from auditwebhooks.delivery.trial import send_test, verdict
 from auditwebhooks.enums import Outcome
 from auditwebhooks.models import Invocation, Webhook
+from auditwebhooks.sentences import shown
 
 # No test is begun after so long: whoever waits for the page has a proxy that gives up.
 TEST_SECONDS = 20
@@ -56,7 +57,7 @@ class WebhookActions(TrialAdmin):
         self,
         request: HttpRequest,
         switched: Sequence[Webhook],
-        noted: object,
+        noted: str,
         text: str,
         nothing: str,
     ) -> None:
@@ -90,7 +91,8 @@ class WebhookActions(TrialAdmin):
         while chosen and time.monotonic() - started < TEST_SECONDS:
             webhook = chosen.pop(0)
             invocation = send_test(webhook)
-            journal.note(request.user, [webhook], journal.TESTED % verdict(invocation))
+            tested = journal.TESTED % {"result": verdict(invocation)}
+            journal.note(request.user, [webhook], tested)
             self._tell_test(request, webhook, invocation)
         if chosen:
             text = ngettext(
@@ -106,8 +108,8 @@ class WebhookActions(TrialAdmin):
         text = format_html(
             "{}: {}. {} {}",
             webhook.name,
-            verdict(invocation),
-            invocation.message,
+            _(verdict(invocation)),
+            shown(invocation.message),
             link(self.admin_site, invocation, _("View Invocation Data")) if may_look else "",
         )
         self.message_user(request, text, messages.SUCCESS if good else messages.ERROR)

@@ -20,7 +20,7 @@ from django.utils.timesince import timesince
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from auditwebhooks.admin.display import ModelAdmin, moment, status_dot
+from auditwebhooks.admin.display import NotedAdmin, moment, status_dot
 from auditwebhooks.delivery.claim import may_send
 from auditwebhooks.delivery.stats import glances
 from auditwebhooks.models import Webhook
@@ -65,7 +65,7 @@ class WebhookList(ChangeList):
         self.result_list = rows
 
 
-class WebhookColumns(ModelAdmin):
+class WebhookColumns(NotedAdmin):
     list_display = ("status", "name", "host", "last_result", "success_rate", "backlog")
     list_display_links = ("name",)
     list_filter = (StateFilter, "method", "type")

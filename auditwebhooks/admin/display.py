@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
-from django.db.models import Model, QuerySet
-from django.http import HttpRequest
+from django.db.models import Model, QuerySet, TextChoices
+from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.formats import date_format
@@ -18,6 +18,7 @@ from django.utils.translation import gettext as _
 
 from auditwebhooks.enums import Phase, Status
 from auditwebhooks.models import Invocation, Webhook
+from auditwebhooks.sentences import shown
 
 if TYPE_CHECKING:
     ModelAdmin = admin.ModelAdmin[Any]
@@ -29,7 +30,19 @@ else:
 _OF_MANY = ("_changelist", "_export", "_send_again")
 
 
-class ReadOnlyAdmin(ModelAdmin):
+class NotedAdmin(ModelAdmin):
+    """Its history tells what was noted in English in the reader's language: see ``journal``."""
+
+    def history_view(self, *args: Any, **kwargs: Any) -> HttpResponse:
+        response = super().history_view(*args, **kwargs)
+        told: Any = getattr(response, "context_data", None) or {}
+        # Read once: the template gets the same objects.
+        for entry in told["action_list"].object_list if "action_list" in told else ():
+            entry.change_message = shown(entry.change_message)
+        return response
+
+
+class ReadOnlyAdmin(NotedAdmin):
     """A log: looked at, never written by hand."""
 
     change_form_template = "admin/auditwebhooks/log_change_form.html"
@@ -63,6 +76,11 @@ def dot(kind: str, word: str, title: str = "") -> SafeString:
     )
 
 
+def word(choices: type[TextChoices], value: str) -> str:
+    """What people read for a stored value; words of a host's own as they are."""
+    return str(dict(choices.choices).get(value, value))
+
+
 def moment(value: datetime | None) -> str:
     """A time in the viewer's zone, with seconds: several of one attempt differ by little."""
     if value is None:
@@ -75,7 +93,8 @@ def status_dot(webhook: Webhook) -> SafeString:
     """Green: active; white: inactive; amber: paused."""
     if webhook.disabled_reason:
         by = format_html('<strong class="auditwebhooks-alarm">{}</strong>', _("by the system"))
-        return dot("white", format_html("{} {}", _("Inactive"), by), webhook.disabled_reason)
+        words = format_html("{} {}", _("Inactive"), by)
+        return dot("white", words, shown(webhook.disabled_reason))
     if not webhook.active:
         return dot("white", _("Inactive"))
     if webhook.paused_until is not None:
@@ -110,7 +129,7 @@ def pretty(value: Any) -> str:
 
 
 def _block(text: str) -> str:
-    return format_html('<pre class="auditwebhooks-code">{}</pre>', text) if text else "-"
+    return format_html('<pre class="auditwebhooks-code" dir="ltr">{}</pre>', text) if text else "-"
 
 
 def phases(invocation: Invocation) -> list[tuple[str, float]]:

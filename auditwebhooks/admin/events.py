@@ -16,7 +16,7 @@ from auditwebhooks.admin.attempts import attempts_context
 from auditwebhooks.admin.changes import changes_of
 from auditwebhooks.admin.confirming import ConfirmingAdmin
 from auditwebhooks.admin.diff import visible
-from auditwebhooks.admin.display import moment, pretty
+from auditwebhooks.admin.display import moment, pretty, word
 from auditwebhooks.admin.filters import (
     ActionFilter,
     ObjectFilter,
@@ -26,14 +26,25 @@ from auditwebhooks.admin.filters import (
 )
 from auditwebhooks.admin.links import may_view, page_of_target
 from auditwebhooks.delivery.again import plan_events
+from auditwebhooks.enums import Action, Source
 from auditwebhooks.extract import Columns
 from auditwebhooks.models import Event, Invocation
+
+
+@admin.display(description=Event._meta.get_field("action").verbose_name)
+def action(event: Event) -> str:
+    return word(Action, event.action)
+
+
+@admin.display(description=Event._meta.get_field("source").verbose_name)
+def source(event: Event) -> str:
+    return word(Source, event.source)
 
 
 @admin.register(Event)
 class EventAdmin(ConfirmingAdmin):
     plan = staticmethod(plan_events)
-    list_display = ("time", "action", "actor_name", "target", "source")
+    list_display = ("time", action, "actor_name", "target", source)
     list_filter = (ObjectFilter, TimeFilter, ActionFilter, SourceFilter, TargetTypeFilter)
     # Each is found by an index of its own.
     search_fields = ("actor_id", "target_id", "event_id", "event_type")
@@ -73,6 +84,8 @@ class EventAdmin(ConfirmingAdmin):
         data = row.payload["data"]
         context = {
             "time": moment(row.created_at),
+            "action": action(row),
+            "source": source(row),
             "data": data,
             "changes": changes_of(data),
             "metadata": [(name, _shown(value)) for name, value in data["metadata"].items()],

@@ -26,8 +26,7 @@ from django.http import (
 from django.http.response import HttpResponseBase
 from django.urls import URLPattern, path
 from django.utils import timezone
-from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
+from django.utils.translation import gettext_lazy
 
 from auditwebhooks import journal, tables
 from auditwebhooks.admin.logs import LogAdmin
@@ -108,18 +107,17 @@ class ExportingAdmin(LogAdmin):
 
 
 def query_words(request: HttpRequest) -> str:
-    """The filters of a list as its URL has them."""
+    """The filters of a list as its URL has them; in English, it is noted."""
     query = request.GET.copy()
     query.pop(PAGE_VAR, None)
-    return unquote_plus(query.urlencode())[:_MOST_WORDS] or _("all")
+    return unquote_plus(query.urlencode())[:_MOST_WORDS] or "all"
 
 
 def selection_words(request: HttpRequest) -> str:
     """Of the action on a list."""
     if is_across(request):
         return query_words(request)
-    count = len(request.POST.getlist(ACTION_CHECKBOX_NAME))
-    return ngettext("%d selected", "%d selected", count) % count
+    return f"{len(request.POST.getlist(ACTION_CHECKBOX_NAME))} selected"
 
 
 def is_across(request: HttpRequest) -> bool:

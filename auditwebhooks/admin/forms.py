@@ -62,7 +62,12 @@ class BodyTemplateFormField(forms.CharField):
     them with CR LF, whatever they were shown."""
 
     widget = BodyTemplateInput(
-        attrs={"rows": 20, "class": "vLargeTextField auditwebhooks-code", "spellcheck": "false"}
+        attrs={
+            "rows": 20,
+            "class": "vLargeTextField auditwebhooks-code",
+            "spellcheck": "false",
+            "dir": "ltr",
+        }
     )
 
     def __init__(self, **options: Any) -> None:
@@ -78,7 +83,9 @@ class BodyTemplateFormField(forms.CharField):
 class EventTypesFormField(forms.CharField):
     """One pattern on each line."""
 
-    widget = EventTypesInput(attrs={"rows": 3, "class": "vLargeTextField", "spellcheck": "false"})
+    widget = EventTypesInput(
+        attrs={"rows": 3, "class": "vLargeTextField", "spellcheck": "false", "dir": "ltr"}
+    )
 
     def prepare_value(self, value: Any) -> Any:
         return "\n".join(value) if isinstance(value, list) else value
@@ -231,7 +238,7 @@ class WebhookForm(ModelForm):
             "max_per_minute": gettext_lazy("Empty: as many as there are."),
         }
         widgets: Mapping[str, Any] = {
-            "url": forms.TextInput(attrs={"class": "vLargeTextField"}),
+            "url": forms.TextInput(attrs={"class": "vLargeTextField", "dir": "ltr"}),
         }
 
     # Off where the values are not saved.

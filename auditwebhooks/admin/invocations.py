@@ -11,7 +11,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, pgettext_lazy
 
 from auditwebhooks.admin.attempts import attempts_context
 from auditwebhooks.admin.confirming import ConfirmingAdmin
@@ -32,6 +32,7 @@ from auditwebhooks.delivery.selection import Selection
 from auditwebhooks.enums import Status, Trigger
 from auditwebhooks.extract import Columns
 from auditwebhooks.models import Event, Invocation, Webhook
+from auditwebhooks.sentences import shown
 
 
 @admin.register(Invocation)
@@ -114,6 +115,7 @@ class InvocationAdmin(ConfirmingAdmin):
             "webhook_url": page_of(site, request, row.webhook),
             "event_url": page_of(site, request, row.event),
             "shown_status": invocation_dot(row),
+            "message": shown(row.message),
             "tip": tip(row.outcome, row.response_status),
             "next": _next(row),
             "request_body": pretty(row.request_body),
@@ -172,7 +174,7 @@ class InvocationAdmin(ConfirmingAdmin):
     def http_status(self, invocation: Invocation) -> int | None:
         return invocation.response_status
 
-    @admin.display(description=gettext_lazy("Duration"), empty_value="-")
+    @admin.display(description=pgettext_lazy("of a call", "Duration"), empty_value="-")
     def duration(self, invocation: Invocation) -> str | None:
         if invocation.duration_ms is None:
             return None

@@ -19,6 +19,7 @@ from auditwebhooks.admin.forms import ModelForm
 from auditwebhooks.delivery.trial import send_test, verdict
 from auditwebhooks.enums import Outcome
 from auditwebhooks.models import Invocation, Webhook
+from auditwebhooks.sentences import shown
 
 # Typed secrets stay out of error reports.
 hide_typed_values = method_decorator(sensitive_post_parameters())
@@ -173,7 +174,8 @@ def panel_context(invocation: Invocation) -> dict[str, Any]:
     """What the invocation data panel shows."""
     return {
         "invocation": invocation,
-        "result": verdict(invocation),
+        "result": _(verdict(invocation)),
+        "message": shown(invocation.message),
         "successful": invocation.outcome == Outcome.SUCCESS,
         "request_body": pretty(invocation.request_body),
         "response_body": pretty(invocation.response_body),

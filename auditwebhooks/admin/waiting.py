@@ -20,6 +20,7 @@ from auditwebhooks.admin.display import ModelAdmin, pause_text
 from auditwebhooks.delivery.discard import discard, waiting
 from auditwebhooks.enums import Status
 from auditwebhooks.models import Invocation, Webhook
+from auditwebhooks.sentences import shown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +67,7 @@ class WaitingAdmin(ModelAdmin):
 
     def _discard(self, request: HttpRequest, webhook: Webhook) -> None:
         discarded = discard(webhook.pk)
-        journal.note(request.user, [webhook], journal.DISCARDED % discarded.ended)
+        journal.note(request.user, [webhook], journal.DISCARDED % {"number": discarded.ended})
         text = ngettext(
             "%d delivery that waited is discarded.",
             "%d deliveries that waited are discarded.",
@@ -84,7 +85,7 @@ class WaitingAdmin(ModelAdmin):
         if webhook.disabled_reason:
             yield Note(
                 kind="bad",
-                title=_("Switched off by the system: %s") % webhook.disabled_reason,
+                title=_("Switched off by the system: %s") % shown(webhook.disabled_reason),
                 text=_(
                     "Its events keep queueing. When the cause is mended, press Test with the "
                     "saved values: a success switches it on again. Or set the status to Active "

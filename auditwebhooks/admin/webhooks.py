@@ -7,6 +7,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.http import HttpRequest
+from django.utils.html import format_html
 from django.utils.translation import gettext_lazy
 
 from auditwebhooks.admin.actions import WebhookActions
@@ -63,7 +64,7 @@ class WebhookAdmin(
 
     @admin.display(description=gettext_lazy("URL"))
     def shown_url(self, webhook: Webhook) -> str:
-        return webhook.masked_url
+        return format_html('<bdi dir="ltr">{}</bdi>', webhook.masked_url)
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         """A viewer without the right to change sees no full URL and no secrets."""

@@ -140,7 +140,7 @@ class SecretInput(forms.PasswordInput):
     is_stored = False
 
     def get_context(self, name: str, value: Any, attrs: dict[str, Any] | None) -> dict[str, Any]:
-        context = super().get_context(name, None, attrs)
+        context = super().get_context(name, None, {**(attrs or {}), "dir": "ltr"})
         # Not the value: an empty box is sent as one that keeps what there is.
         context["widget"]["is_stored"] = self.is_stored
         context["widget"]["remove_name"] = f"{name}-remove"

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 from auditwebhooks.enums import Trigger
 from auditwebhooks.models import Event, Invocation, Webhook
 from auditwebhooks.rows import locked
+
+RESTING = gettext_noop("The webhook is switched off: this waits until it is switched on.")
 
 
 def first_attempt(
@@ -31,7 +33,7 @@ def first_attempt(
         replay_id=replay_id,
         order_key=order_key,
         trigger=trigger,
-        message="" if webhook.active else _resting(),
+        message="" if webhook.active else RESTING,
         created_at=now,
         due_at=now,
     )
@@ -42,7 +44,3 @@ def hold(event_ids: Iterable[int], using: str) -> set[int]:
     could take one away before its new attempt is committed."""
     rows = Event.objects.using(using).filter(pk__in=list(event_ids))
     return set(locked(rows, using).order_by("pk").values_list("pk", flat=True))
-
-
-def _resting() -> str:
-    return _("The webhook is switched off: this waits until it is switched on.")

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
-from django.utils import timezone
+from django.utils import timezone, translation
 
 from auditwebhooks.conf import conf
 from auditwebhooks.delivery.judge import Judgement, judge
@@ -85,10 +85,12 @@ class Result:
 
 
 def attempt(webhook: Webhook, message: Message, client: Client) -> Result:
-    """Make one call. Whatever happens is a Result, nothing is raised."""
+    """Make one call. Whatever happens is a Result, nothing is raised. Its message is in English,
+    whoever asks for it: it is stored, and read by others."""
     started_at = timezone.now()
     try:
-        return _attempt(webhook, message, client, started_at)
+        with translation.override(None):
+            return _attempt(webhook, message, client, started_at)
     except Exception as error:  # noqa: BLE001 - whatever happens is a Result
         _log(error)
         return _unsent(

@@ -6,7 +6,7 @@ import time
 
 from django.db import router
 from django.utils import timezone
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_noop
 
 from auditwebhooks import payload
 from auditwebhooks.delivery.health import revive
@@ -17,8 +17,8 @@ from auditwebhooks.identifiers import new_test_id
 from auditwebhooks.models import Invocation, Webhook
 from auditwebhooks.transport.client import Client
 
-SUCCESSFUL = gettext_lazy("Test successful")
-FAILED = gettext_lazy("Test failed")
+SUCCESSFUL = gettext_noop("Test successful")
+FAILED = gettext_noop("Test failed")
 
 
 def send_test(webhook: Webhook) -> Invocation:
@@ -55,5 +55,5 @@ def send_test(webhook: Webhook) -> Invocation:
 
 
 def verdict(invocation: Invocation) -> str:
-    """The seed page's words."""
-    return str(SUCCESSFUL if invocation.outcome == Outcome.SUCCESS else FAILED)
+    """The seed page's words, which programs rely on: a page translates them."""
+    return SUCCESSFUL if invocation.outcome == Outcome.SUCCESS else FAILED

@@ -240,7 +240,7 @@ class SealedURLField(TextField):
     def rotated(self, value: Any) -> Any:
         """The same loaded value, to be stored under the first key. Raises EncryptionError."""
         if isinstance(value, StoredURL):
-            raise EncryptionError("The stored URL cannot be read with the present keys.")
+            raise EncryptionError(_("The stored URL cannot be read with the present keys."))
         return value
 
     def to_python(self, value: Any) -> Any:

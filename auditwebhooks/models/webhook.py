@@ -260,8 +260,10 @@ class Webhook(models.Model):
         URL cannot be read."""
         if isinstance(self.url, StoredURL):
             raise EncryptionError(
-                "The stored URL cannot be read with the present keys. Put the old key back "
-                "(SECRET_KEY_FALLBACKS or ENCRYPTION_KEYS), or type the URL again."
+                _(
+                    "The stored URL cannot be read with the present keys. Put the old key back "
+                    "(SECRET_KEY_FALLBACKS or ENCRYPTION_KEYS), or type the URL again."
+                )
             )
         return parse_address(self.url)
 

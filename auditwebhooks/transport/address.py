@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from urllib.parse import SplitResult, urlsplit
 
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 from requests.exceptions import RequestException
 from requests.models import PreparedRequest
 from urllib3.util import parse_url
@@ -53,21 +55,24 @@ class Address:
 def parse_address(url: str) -> Address:
     """Read a webhook's URL. Raises InvalidURLError with a sentence for the field."""
     if not url:
-        raise InvalidURLError("Enter the URL of the system that receives the webhook.")
+        raise InvalidURLError(_("Enter the URL of the system that receives the webhook."))
     if len(url) > MAX_LENGTH:
-        raise InvalidURLError(f"A URL has at most {MAX_LENGTH} characters.")
+        raise InvalidURLError(_("A URL has at most %d characters.") % MAX_LENGTH)
     if _FORBIDDEN.search(url):
-        raise InvalidURLError("Take out the spaces, control characters and backslashes.")
+        raise InvalidURLError(_("Take out the spaces, control characters and backslashes."))
     parts = _split(url)
     if parts.scheme not in conf.allowed_schemes:
-        schemes = " or ".join(f"{scheme}://" for scheme in conf.allowed_schemes)
-        raise InvalidURLError(f"The URL must start with {schemes}.")
+        schemes = [f"{scheme}://" for scheme in conf.allowed_schemes]
+        told = ngettext(
+            "The URL must start with %s.", "The URL must start with one of %s.", len(schemes)
+        )
+        raise InvalidURLError(told % ", ".join(schemes))
     if parts.username is not None or parts.password is not None or "@" in parts.netloc:
         raise InvalidURLError(
-            "Take user and password out of the URL; use the header Authorization."
+            _("Take user and password out of the URL; use the header Authorization.")
         )
     if parts.fragment or "#" in url:
-        raise InvalidURLError("Take out the fragment (#...): it is never sent.")
+        raise InvalidURLError(_("Take out the fragment (#...): it is never sent."))
     port = _port(parts)
     return _prepared(url, parts, port)
 
@@ -93,24 +98,28 @@ def _split(url: str) -> SplitResult:
     try:
         return urlsplit(url)
     except ValueError:
-        raise InvalidURLError("This is not a URL.") from None
+        raise InvalidURLError(_("This is not a URL.")) from None
 
 
 def _port(parts: SplitResult) -> int:
     try:
         port = parts.port
     except ValueError:
-        raise InvalidURLError("The port of the URL is not a number from 1 to 65535.") from None
+        raise InvalidURLError(_("The port of the URL is not a number from 1 to 65535.")) from None
     if port is None and parts.netloc.endswith(":"):
-        raise InvalidURLError("Take the colon after the host out.")
+        raise InvalidURLError(_("Take the colon after the host out."))
     if port is None:
         port = _DEFAULT_PORTS[parts.scheme]
     if port not in conf.allowed_ports:
-        allowed = " or ".join(map(str, conf.allowed_ports))
-        raise InvalidURLError(
-            f"Take the port {port} out: only {allowed} is allowed "
-            "(AUDITWEBHOOKS['ALLOWED_PORTS'])."
+        told = ngettext(
+            "Take the port %(port)d out: only %(allowed)s is allowed "
+            "(AUDITWEBHOOKS['ALLOWED_PORTS']).",
+            "Take the port %(port)d out: only %(allowed)s are allowed "
+            "(AUDITWEBHOOKS['ALLOWED_PORTS']).",
+            len(conf.allowed_ports),
         )
+        allowed = ", ".join(map(str, conf.allowed_ports))
+        raise InvalidURLError(told % {"port": port, "allowed": allowed})
     return port
 
 
@@ -118,7 +127,7 @@ def _port(parts: SplitResult) -> int:
 def _prepared(url: str, parts: SplitResult, port: int) -> Address:
     """The URL as requests sends it; both parsers must find the same host in it."""
     if not parts.hostname:
-        raise InvalidURLError("The URL names no host.")
+        raise InvalidURLError(_("The URL names no host."))
     request = PreparedRequest()
     try:
         request.prepare_url(url, None)
@@ -130,12 +139,12 @@ def _prepared(url: str, parts: SplitResult, port: int) -> Address:
     except (RequestException, ValueError) as error:
         # The library's own words would repeat the URL, which may be a secret.
         raise InvalidURLError(
-            f"This URL cannot be called ({type(error).__name__}): check its host name."
+            _("This URL cannot be called (%s): check its host name.") % type(error).__name__
         ) from None
     if not _HOST.fullmatch(host):
-        raise InvalidURLError("This is no host name; check it for typing errors.")
+        raise InvalidURLError(_("This is no host name; check it for typing errors."))
     if host != _host(other):
-        raise InvalidURLError("The host of this URL can be read in two ways.")
+        raise InvalidURLError(_("The host of this URL can be read in two ways."))
     return Address(url=str(request.url), scheme=parts.scheme, host=host, port=port)
 
 

@@ -5,7 +5,12 @@ import ssl
 from datetime import datetime
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import (
+    BaseCommand,
+    CommandError,
+    CommandParser,
+    no_translations,
+)
 
 from auditwebhooks import signing
 from auditwebhooks.receiver import Delivery, Receiver
@@ -24,6 +29,8 @@ class Command(BaseCommand):
         parser.add_argument("--certificate", help="PEM file with the certificate chain: use TLS")
         parser.add_argument("--key", help="PEM file with the key of the certificate")
 
+    # What is wrong with a secret would else come in another language than the rest.
+    @no_translations
     def handle(
         self,
         *,

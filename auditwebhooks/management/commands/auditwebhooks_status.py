@@ -7,7 +7,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import BaseCommand, CommandParser, no_translations
 from django.core.serializers.json import DjangoJSONEncoder
 from django.utils import timezone
 
@@ -27,6 +27,8 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--json", action="store_true", help="for programs", dest="as_json")
 
+    # English like all that commands say, for whatever reads it.
+    @no_translations
     def handle(self, *, as_json: bool, **options: Any) -> None:
         now = status()
         if as_json:
