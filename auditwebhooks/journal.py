@@ -18,6 +18,9 @@ SWITCHED_OFF = gettext_noop("Switched off.")
 DISCARDED = gettext_noop("Discarded what waited: %(number)s")
 SECRET_ROTATED = gettext_noop("New signing secret.")
 TESTED = gettext_noop("Tested: %(result)s")
+# Of no single row, so no page shows them. What: all rows, or the filters of the list.
+EXPORTED = "Exported as %(format)s: %(what)s."
+ALL_SENT_AGAIN = "Sent again, %(count)d deliveries: %(what)s."
 
 # django.contrib.admin.models.CHANGE: that module cannot be imported without its app.
 _CHANGE = 2
@@ -27,9 +30,28 @@ def note(user: Any, objects: Collection[Model], message: str) -> None:
     """One entry for each object, in English: others read it, in languages of their own (see
     ``sentences``). Does nothing for somebody who is no user of the host's model: the log has no
     place for them."""
-    if not objects or not isinstance(user, get_user_model()):
-        return
-    if not apps.is_installed("django.contrib.admin"):
-        return
-    entries: Any = apps.get_model("admin", "LogEntry")
-    entries.objects.log_actions(user.pk, objects, _CHANGE, message)
+    entries = _entries_of(user)
+    if objects and entries is not None:
+        entries.objects.log_actions(user.pk, objects, _CHANGE, message)
+
+
+def note_many(user: Any, model: type[Model], message: str) -> None:
+    """One entry for what was done with more rows than are named one by one."""
+    entries = _entries_of(user)
+    if entries is not None:
+        entries.objects.create(
+            user_id=user.pk,
+            content_type=apps.get_model("contenttypes", "ContentType").objects.get_for_model(
+                model
+            ),
+            object_repr=model._meta.verbose_name_raw,
+            action_flag=_CHANGE,
+            change_message=message,
+        )
+
+
+def _entries_of(user: Any) -> Any:
+    """The model of the entries; None: there is no place for this user's."""
+    if not isinstance(user, get_user_model()) or not apps.is_installed("django.contrib.admin"):
+        return None
+    return apps.get_model("admin", "LogEntry")

@@ -130,7 +130,7 @@ def _finished_since(now: DeliveryStatus) -> dict[str, int]:
     ended = Invocation.objects.primary().filter(
         status__in=[Status.SUCCEEDED, Status.FAILED], finished_at__gte=now.at - _LATELY
     )
-    return dict(ended.order_by().values_list("outcome").annotate(Count("pk")))
+    return dict(ended.order_by().values_list("outcome").annotate(number=Count("*")))
 
 
 def _gauge(name: str, meaning: str, value: float | None) -> Metric:

@@ -19,8 +19,8 @@ from django.db.models import Exists, Model, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from auditwebhooks.conf import conf
-from auditwebhooks.enums import Status
-from auditwebhooks.models import Event, Invocation
+from auditwebhooks.enums import ReplayStatus, Status
+from auditwebhooks.models import Event, Invocation, Replay
 from auditwebhooks.querysets import EventQuerySet, PrimaryQuerySet
 from auditwebhooks.rows import let_others_write, locked, take_write_lock
 
@@ -34,6 +34,9 @@ RUN_SECONDS = 60
 # Their days stand in RETENTION under the same name.
 _FINISHED = (Status.SUCCEEDED, Status.FAILED)
 
+# A replay is kept as long as any attempt of it may be.
+_REPLAYS = Status.FAILED
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pruned:
@@ -41,6 +44,7 @@ class Pruned:
 
     events: int = 0
     invocations: int = 0
+    replays: int = 0
     # False: the time was over before the work was.
     complete: bool = True
 
@@ -48,6 +52,7 @@ class Pruned:
         return Pruned(
             events=self.events + other.events,
             invocations=self.invocations + other.invocations,
+            replays=self.replays + other.replays,
             complete=self.complete and other.complete,
         )
 
@@ -94,7 +99,9 @@ def count_prunable() -> Pruned:
         cutoff = _cutoff(status, now)
         if cutoff is not None:
             invocations += _old_invocations(status, cutoff).exclude(of_events).count()
-    return Pruned(events=events, invocations=invocations)
+    cutoff = _cutoff(_REPLAYS, now)
+    replays = 0 if cutoff is None else _old_replays(cutoff).count()
+    return Pruned(events=events, invocations=invocations, replays=replays)
 
 
 def _batches(now: datetime) -> Iterator[Iterator[Pruned]]:
@@ -105,6 +112,9 @@ def _batches(now: datetime) -> Iterator[Iterator[Pruned]]:
     cutoff = _cutoff("events", now)
     if cutoff is not None:
         yield _prune_events(cutoff)
+    cutoff = _cutoff(_REPLAYS, now)
+    if cutoff is not None:
+        yield _prune_replays(cutoff)
 
 
 def _cutoff(key: str, now: datetime) -> datetime | None:
@@ -162,6 +172,30 @@ def _prune_events(cutoff: datetime) -> Iterator[Pruned]:
         pk, at = rows[-1]
         # Those that must stay are not looked at again.
         after = Q(created_at__gte=at) & (Q(created_at__gt=at) | Q(pk__gt=pk))
+
+
+def _old_replays(cutoff: datetime) -> PrimaryQuerySet[Replay]:
+    """Ended, and nothing of them waits: they can be cancelled until then."""
+    waits = Invocation.objects.primary().filter(
+        webhook=OuterRef("webhook"), replay=OuterRef("pk"), status=Status.PENDING
+    )
+    ended = Replay.objects.primary().exclude(status=ReplayStatus.RUNNING)
+    return ended.filter(~Exists(waits), finished_at__lt=cutoff)
+
+
+def _prune_replays(cutoff: datetime) -> Iterator[Pruned]:
+    """A batch each time. Their attempts stay."""
+    after = Q()
+    while True:
+        with _batch(Replay) as using:
+            candidates = _free(_old_replays(cutoff).filter(after), using).order_by("pk")
+            ids = list(candidates.values_list("pk", flat=True)[:BATCH])
+            Replay.objects.using(using).filter(pk__in=ids)._raw_delete(using)
+        if ids:
+            yield Pruned(replays=len(ids))
+        if len(ids) < BATCH:
+            return
+        after = Q(pk__gt=ids[-1])
 
 
 def _without_waiting(events: list[int], using: str) -> tuple[list[int], list[int]]:

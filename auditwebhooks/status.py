@@ -66,6 +66,10 @@ class DeliveryStatus:
     problems: tuple[str, ...]
 
     @property
+    def worker_is_silent(self) -> bool:
+        return _is_silent(self.worker_seen_seconds)
+
+    @property
     def healthy(self) -> bool:
         return not self.problems
 
@@ -181,8 +185,12 @@ class _Found:
         return self.oldest_event is not None or self.oldest_waiting is not None
 
 
+def _is_silent(seen: float | None) -> bool:
+    return seen is None or seen > SILENT_AFTER.total_seconds()
+
+
 def _problems(found: _Found) -> Iterator[str]:
-    is_silent = found.seen is None or found.seen > SILENT_AFTER.total_seconds()
+    is_silent = _is_silent(found.seen)
     if found.is_due and is_silent:
         yield _silence(found)
     elif (found.oldest_event or 0) > LATE_AFTER.total_seconds():

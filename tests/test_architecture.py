@@ -25,7 +25,10 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "journal",
         "masking",
         "retry",
+        "chart",
         "signing",
+        "tables",
+        "extract",
         "identifiers",
         "template_filters",
         "models.periods",
@@ -68,6 +71,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "delivery.line",
         "delivery.chain",
         "delivery.stats",
+        "delivery.hours",
         "delivery.claim",
         "delivery.switching",
     ),
@@ -95,7 +99,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "tasks",
     ),
     ("instrument", "checks", "workers", "status"),
-    ("metrics",),
+    ("metrics", "dashboard"),
     # Faces.
     (
         "admin.display",
@@ -122,9 +126,14 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ),
     ("api.answers",),
     ("api.views",),
-    ("admin.history", "templatetags.auditwebhooks_history"),
+    (
+        "admin.history",
+        "templatetags.auditwebhooks_dashboard",
+        "templatetags.auditwebhooks_history",
+    ),
     (
         "admin.attempts",
+        "admin.charting",
         "admin.changes",
         "admin.unsaved",
         "admin.deleting",
@@ -132,6 +141,8 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "admin.rotating",
         "admin.waiting",
     ),
+    ("admin.exporting",),
+    ("admin.confirming",),
     ("admin.events", "admin.invocations", "admin.previewing", "admin.replays", "admin.trial"),
     ("admin.actions",),
     ("admin.webhooks", "api.urls"),
@@ -270,8 +281,8 @@ def test_only_retention_and_redaction_change_what_was_recorded() -> None:
         "audited": ["_raw_delete"],
         # ``_prune`` itself.
         "querysets": ["_raw_delete"],
-        # Events, and invocations.
-        "retention": ["_prune", "_raw_delete"],
+        # Events; invocations and replays.
+        "retention": ["_prune", "_raw_delete", "_raw_delete"],
         "redaction": ["_redact"],
     }
 

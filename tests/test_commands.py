@@ -222,17 +222,17 @@ class TestPrune:
             )
 
     def test_a_dry_run_counts(self) -> None:
-        assert self.prune("--dry-run") == "Would be deleted: 0 events, 3 invocations.\n"
+        assert self.prune("--dry-run") == "Would be deleted: 0 events, 3 invocations, 0 replays.\n"
         assert Invocation.objects.count() == 3
 
     def test_it_deletes_and_says_how_much(self) -> None:
-        assert self.prune() == "Deleted: 0 events, 3 invocations.\n"
+        assert self.prune() == "Deleted: 0 events, 3 invocations, 0 replays.\n"
         assert Invocation.objects.count() == 0
 
     def test_long_work_is_told_of(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(auditwebhooks_prune, "_TELL_EVERY", 0)
 
-        assert self.prune().startswith("So far: 0 events, 3 invocations.\n")
+        assert self.prune().startswith("So far: 0 events, 3 invocations, 0 replays.\n")
 
 
 @pytest.mark.django_db

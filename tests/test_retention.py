@@ -14,7 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from auditwebhooks import retention, rows, tasks
-from auditwebhooks.models import Event, Invocation, Webhook
+from auditwebhooks.models import Event, Invocation, Replay, Webhook
 from auditwebhooks.retention import Pruned, count_prunable, prune
 from tests.factories import make_event, make_invocation, make_webhook
 
@@ -122,6 +122,57 @@ def test_an_attempt_that_is_old_enough_goes_though_another_waits(webhook: Webhoo
 
     assert prune() == Pruned(invocations=1)
     assert list(Invocation.objects.all()) == [waiting]
+
+
+def replayed(webhook: Webhook, days: float | None, status: str = "finished") -> Replay:
+    return Replay.objects.create(
+        webhook=webhook,
+        webhook_name=webhook.name,
+        since=days_ago(500),
+        until=days_ago(400),
+        requested_by="op",
+        status=status,
+        finished_at=None if days is None else days_ago(days),
+    )
+
+
+def test_replays_go_as_failed_attempts_do(webhook: Webhook, keep: Callable[..., None]) -> None:
+    keep(failed=90)
+    gone = [replayed(webhook, 91), replayed(webhook, 91, "cancelled")]
+    young, running, waited_for = (
+        replayed(webhook, 89),
+        replayed(webhook, None, "running"),
+        replayed(webhook, 91),
+    )
+    waiting = make_invocation(webhook, replay=waited_for, trigger="replay")
+    done = finished(webhook, "succeeded", 1, replay=gone[0], trigger="replay")
+
+    assert count_prunable() == prune() == Pruned(replays=2)
+
+    assert set(Replay.objects.all()) == {young, running, waited_for}
+    assert set(Invocation.objects.all()) == {waiting, done}
+
+
+def test_replays_are_kept_for_ever_where_failed_attempts_are(
+    webhook: Webhook, keep: Callable[..., None]
+) -> None:
+    keep()
+    replayed(webhook, 5000)
+
+    assert count_prunable() == prune() == Pruned()
+
+
+def test_many_replays_go_in_batches(
+    webhook: Webhook, keep: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "BATCH", 2)
+    keep(failed=90)
+    for _ in range(5):
+        replayed(webhook, 91)
+    told: list[Pruned] = []
+
+    assert prune(on_batch=told.append) == Pruned(replays=5)
+    assert [one.replays for one in told] == [2, 4, 5]
 
 
 def test_batches_get_to_the_end_past_what_is_kept(

@@ -26,6 +26,10 @@ else:
     ModelAdmin = admin.ModelAdmin
 
 
+# Ends of the names of pages that look at many rows.
+_OF_MANY = ("_changelist", "_export", "_send_again")
+
+
 class NotedAdmin(ModelAdmin):
     """Its history tells what was noted in English in the reader's language: see ``journal``."""
 
@@ -48,7 +52,7 @@ class ReadOnlyAdmin(NotedAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         rows: QuerySet[Any] = super().get_queryset(request)
         match = request.resolver_match
-        is_list = match is not None and str(match.url_name).endswith("_changelist")
+        is_list = match is not None and str(match.url_name).endswith(_OF_MANY)
         return rows.defer(*self.heavy) if is_list else rows
 
     def has_add_permission(self, request: HttpRequest) -> bool:

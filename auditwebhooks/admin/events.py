@@ -6,7 +6,6 @@ from typing import Any
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
-from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import URLPattern, path
 from django.utils.html import format_html
@@ -15,6 +14,7 @@ from django.utils.translation import gettext_lazy
 
 from auditwebhooks.admin.attempts import attempts_context
 from auditwebhooks.admin.changes import changes_of
+from auditwebhooks.admin.confirming import ConfirmingAdmin
 from auditwebhooks.admin.diff import visible
 from auditwebhooks.admin.display import moment, pretty, word
 from auditwebhooks.admin.filters import (
@@ -25,9 +25,9 @@ from auditwebhooks.admin.filters import (
     TimeFilter,
 )
 from auditwebhooks.admin.links import may_view, page_of_target
-from auditwebhooks.admin.logs import LogAdmin
-from auditwebhooks.delivery.again import send_events_again
+from auditwebhooks.delivery.again import plan_events
 from auditwebhooks.enums import Action, Source
+from auditwebhooks.extract import Columns
 from auditwebhooks.models import Event, Invocation
 
 
@@ -42,8 +42,8 @@ def source(event: Event) -> str:
 
 
 @admin.register(Event)
-class EventAdmin(LogAdmin):
-    actions = ("send_again",)
+class EventAdmin(ConfirmingAdmin):
+    plan = staticmethod(plan_events)
     list_display = ("time", action, "actor_name", "target", source)
     list_filter = (ObjectFilter, TimeFilter, ActionFilter, SourceFilter, TargetTypeFilter)
     # Each is found by an index of its own.
@@ -54,6 +54,26 @@ class EventAdmin(LogAdmin):
     change_form_template = "admin/auditwebhooks/event/change_form.html"
     heavy = ("payload_text",)
     needed = ("event_type", "target_name", "fanned_out_at")
+    export_columns = Columns(
+        short={
+            name: name
+            for name in (
+                "event_id",
+                "event_type",
+                "created_at",
+                "action",
+                "actor_id",
+                "actor_name",
+                "actor_type",
+                "target_type",
+                "target_id",
+                "target_name",
+                "source",
+            )
+        },
+        long={"payload": "payload_text"},
+        measured=("payload_text",),
+    )
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(self.payload_view)
@@ -92,10 +112,6 @@ class EventAdmin(LogAdmin):
                 "X-Content-Type-Options": "nosniff",
             },
         )
-
-    @admin.action(permissions=["resend"], description=gettext_lazy("Send again"))
-    def send_again(self, request: HttpRequest, queryset: QuerySet[Event]) -> HttpResponse | None:
-        return self.resend(request, queryset, send_events_again)
 
     @admin.display(description=gettext_lazy("Time"))
     def time(self, event: Event) -> str:

@@ -231,17 +231,22 @@ class TimeFilter(admin.ListFilter):
             }
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        since, until = self.bounds()
+        if since is not None:
+            queryset = queryset.filter(**{f"{self.column}__gte": since})
+        if until is not None:
+            queryset = queryset.filter(**{f"{self.column}__lt": until})
+        return queryset
+
+    def bounds(self) -> tuple[datetime | None, datetime | None]:
+        """From then on, and before then."""
         span = self.used_parameters.get("span")
+        since = [_moment(self.since)] if self.since else []
         if span is not None:
             if span not in self.SPANS:
                 raise IncorrectLookupParameters
-            since = timezone.now() - self.SPANS[span][1]
-            queryset = queryset.filter(**{f"{self.column}__gte": since})
-        if self.since:
-            queryset = queryset.filter(**{f"{self.column}__gte": _moment(self.since)})
-        if self.until:
-            queryset = queryset.filter(**{f"{self.column}__lt": _moment(self.until)})
-        return queryset
+            since.append(timezone.now() - self.SPANS[span][1])
+        return max(since, default=None), _moment(self.until) if self.until else None
 
 
 def _moment(text: str) -> datetime:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from django.contrib import admin
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
+from django.utils import timezone
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, pgettext_lazy
 
 from auditwebhooks.admin.attempts import attempts_context
+from auditwebhooks.admin.confirming import ConfirmingAdmin
 from auditwebhooks.admin.curl import curl_of
 from auditwebhooks.admin.display import invocation_dot, moment, phases, pretty
 from auditwebhooks.admin.filters import (
@@ -22,17 +25,19 @@ from auditwebhooks.admin.filters import (
     WebhookFilter,
 )
 from auditwebhooks.admin.links import page_of
-from auditwebhooks.admin.logs import LogAdmin
+from auditwebhooks.admin.logs import LogChangeList
 from auditwebhooks.admin.tips import tip
-from auditwebhooks.delivery.again import send_again
+from auditwebhooks.delivery.again import plan
+from auditwebhooks.delivery.selection import Selection
 from auditwebhooks.enums import Status, Trigger
-from auditwebhooks.models import Invocation
+from auditwebhooks.extract import Columns
+from auditwebhooks.models import Event, Invocation, Webhook
 from auditwebhooks.sentences import shown
 
 
 @admin.register(Invocation)
-class InvocationAdmin(LogAdmin):
-    actions = ("send_again",)
+class InvocationAdmin(ConfirmingAdmin):
+    plan = staticmethod(plan)
     list_display = (
         "time",
         "shown_webhook",
@@ -57,6 +62,48 @@ class InvocationAdmin(LogAdmin):
         "timings",
     )
     needed = ("webhook_id", "webhook_name", "event_id", "trigger")
+    # Masked as they are stored.
+    export_columns = Columns(
+        short={
+            "id": "pk",
+            "webhook": "webhook_id",
+            "webhook_name": "webhook_name",
+            "event_id": "event__event_id",
+            "event_type": "event__event_type",
+            "target_name": "event__target_name",
+            **{
+                name: name
+                for name in (
+                    "trigger",
+                    "attempt",
+                    "status",
+                    "outcome",
+                    "message",
+                    "request_method",
+                    "request_url",
+                    "response_status",
+                    "duration_ms",
+                    "created_at",
+                    "due_at",
+                    "started_at",
+                    "finished_at",
+                )
+            },
+        },
+        long={
+            name: name
+            for name in (
+                "request_headers",
+                "request_body",
+                "response_headers",
+                "response_body",
+                "response_truncated",
+                "validation_results",
+                "timings",
+            )
+        },
+        measured=("request_body", "response_body"),
+    )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Invocation]:
         rows = super().get_queryset(request).select_related("event")
@@ -84,11 +131,23 @@ class InvocationAdmin(LogAdmin):
             **attempts_context(site, request, _of_its_delivery(row), row),
         }
 
-    @admin.action(permissions=["resend"], description=gettext_lazy("Send again"))
-    def send_again(
-        self, request: HttpRequest, queryset: QuerySet[Invocation]
-    ) -> HttpResponse | None:
-        return self.resend(request, queryset, send_again)
+    def replay_of(self, found: LogChangeList) -> tuple[Webhook, Selection] | None:
+        """One webhook's, of a time, all or those that failed."""
+        given = {name: values[-1] for name, values in found.filter_params.items() if values[-1]}
+        status = given.pop("status", None)
+        webhook = Webhook.objects.filter(pk=given.pop("webhook", None)).first()
+        if webhook is None or status not in (None, Status.FAILED):
+            return None
+        if not set(given) <= set(TimeFilter.PARAMETERS):
+            return None
+        [time] = [spec for spec in found.filter_specs if isinstance(spec, TimeFilter)]
+        since, until = time.bounds()
+        now = timezone.now()
+        return webhook, Selection(
+            since=since or _first_event() or now,
+            until=min(until or now, now),
+            only_failed=status == Status.FAILED,
+        )
 
     @admin.display(description=gettext_lazy("Time"))
     def time(self, invocation: Invocation) -> str:
@@ -120,6 +179,11 @@ class InvocationAdmin(LogAdmin):
         if invocation.duration_ms is None:
             return None
         return _("%d ms") % invocation.duration_ms
+
+
+def _first_event() -> datetime | None:
+    first = Event.objects.order_by("created_at", "id")
+    return first.values_list("created_at", flat=True).first()
 
 
 def _of_its_delivery(row: Invocation) -> QuerySet[Invocation]:

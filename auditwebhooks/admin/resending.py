@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from operator import attrgetter
 from typing import Any
 
 from django.contrib import messages
@@ -36,7 +37,7 @@ class ResendingAdmin(ReadOnlyAdmin):
     def resend(
         self, request: HttpRequest, chosen: QuerySet[Any], send: Callable[[list[Any]], Again]
     ) -> HttpResponse | None:
-        rows = list(chosen.select_related(None).only(*self.needed)[: MOST + 1])
+        rows = self.sendable(chosen)
         if len(rows) > MOST:
             text = _("Nothing was sent: select at most %d. A replay of the webhook sends more.")
             self.message_user(request, text % MOST, messages.ERROR)
@@ -44,17 +45,25 @@ class ResendingAdmin(ReadOnlyAdmin):
         again = send(rows)
         if again.queued:
             journal.note(request.user, rows, journal.SENT_AGAIN)
-        self._tell(request, again)
+        self.tell(request, again)
         # From a row's page it goes back there.
         is_back = "_back" in request.POST and len(rows) == 1
         return HttpResponseRedirect(self._page_of(rows[0])) if is_back else None
+
+    def sendable(self, chosen: QuerySet[Any]) -> list[Any]:
+        """The rows, oldest first, or one more than a request should send."""
+        if chosen.query.where:
+            # Any of them, then: the list's order leads along another index than the filters do.
+            chosen = chosen.order_by()
+        rows = chosen.select_related(None).only(*self.needed)[: MOST + 1]
+        return sorted(rows, key=attrgetter("pk"))
 
     def _page_of(self, row: Any) -> str:
         meta = self.opts
         name = f"{self.admin_site.name}:{meta.app_label}_{meta.model_name}_change"
         return reverse(name, args=[row.pk])
 
-    def _tell(self, request: HttpRequest, again: Again) -> None:
+    def tell(self, request: HttpRequest, again: Again) -> None:
         count = len(again.queued)
         if count:
             text = ngettext("%d delivery is queued.", "%d deliveries are queued.", count)

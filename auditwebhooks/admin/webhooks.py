@@ -12,6 +12,7 @@ from django.utils.html import format_html
 from django.utils.translation import gettext_lazy
 
 from auditwebhooks.admin.actions import WebhookActions
+from auditwebhooks.admin.charting import ChartingAdmin
 from auditwebhooks.admin.columns import WebhookColumns
 from auditwebhooks.admin.deleting import DeletingAdmin
 from auditwebhooks.admin.forms import WebhookForm
@@ -24,6 +25,7 @@ from auditwebhooks.models import Webhook
 
 @admin.register(Webhook)
 class WebhookAdmin(
+    ChartingAdmin,
     WaitingAdmin,
     RotatingAdmin,
     DeletingAdmin,

@@ -16,7 +16,10 @@ from auditwebhooks.delivery.claim import WEBHOOK_DELETED
 from auditwebhooks.delivery.fanout import matches
 from auditwebhooks.enums import Trigger
 from auditwebhooks.models import Event, Invocation, Webhook
-from auditwebhooks.rows import take_write_lock
+from auditwebhooks.rows import pages, take_write_lock
+
+# Rows that one transaction makes: on SQLite nobody else writes meanwhile.
+BATCH = 1000
 
 # Webhook and event.
 Pair = tuple[uuid.UUID, int]
@@ -28,6 +31,15 @@ class Refusal:
 
     field: str
     reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What sending again would do."""
+
+    # Each once.
+    pairs: list[Pair]
+    refused: list[Refusal] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +55,16 @@ def send_again(invocations: Iterable[Invocation]) -> Again:
 
     A retry that waits is left as it is: receivers drop what they have seen by its ``webhook-id``.
     """
+    return carry_out(plan(invocations))
+
+
+def send_events_again(events: Collection[Event]) -> Again:
+    """Each event to the webhooks that have an invocation of it, else to every active one whose
+    filter it passes."""
+    return carry_out(plan_events(events))
+
+
+def plan(invocations: Iterable[Invocation]) -> Plan:
     refused, pairs = [], []
     for invocation in invocations:
         refusal = _refusal(invocation)
@@ -50,12 +72,10 @@ def send_again(invocations: Iterable[Invocation]) -> Again:
             refused.append(refusal)
         elif invocation.webhook_id and invocation.event_id:
             pairs.append((invocation.webhook_id, invocation.event_id))
-    return _queue(pairs, refused)
+    return Plan(pairs=list(dict.fromkeys(pairs)), refused=refused)
 
 
-def send_events_again(events: Collection[Event]) -> Again:
-    """Each event to the webhooks that have an invocation of it, else to every active one whose
-    filter it passes."""
+def plan_events(events: Collection[Event]) -> Plan:
     refused, pairs = [], []
     known = _known_pairs([event.pk for event in events])
     webhooks = list(Webhook.objects.primary().filter(active=True).only("id", "event_types"))
@@ -67,7 +87,20 @@ def send_events_again(events: Collection[Event]) -> Again:
         pairs += [(webhook_id, event.pk) for webhook_id in ids]
         if not ids:
             refused.append(_refused("event", _("No active webhook gets this event.")))
-    return _queue(pairs, refused)
+    return Plan(pairs=pairs, refused=refused)
+
+
+def carry_out(plan: Plan) -> Again:
+    """In batches, each in a transaction of its own where the caller has none."""
+    done = Again(refused=plan.refused)
+    for wanted in pages(plan.pairs, BATCH):
+        queued = _queue(wanted)
+        done = Again(
+            queued=done.queued + queued.queued,
+            refused=done.refused + queued.refused,
+            resting=done.resting + queued.resting,
+        )
+    return done
 
 
 def _refusal(invocation: Invocation) -> Refusal | None:
@@ -107,11 +140,8 @@ def _takers(event: Event, webhooks: Iterable[Webhook]) -> Iterator[uuid.UUID]:
             yield webhook.pk
 
 
-def _queue(pairs: Iterable[Pair], refused: list[Refusal]) -> Again:
+def _queue(wanted: Sequence[Pair]) -> Again:
     using = router.db_for_write(Invocation)
-    wanted = list(dict.fromkeys(pairs))
-    if not wanted:
-        return Again(refused=refused)
     now = timezone.now()
     with transaction.atomic(using=using):
         take_write_lock(connections[using], Invocation)
@@ -133,7 +163,7 @@ def _queue(pairs: Iterable[Pair], refused: list[Refusal]) -> Again:
     pruned = [_pruned() for _webhook_id, event_id in wanted if event_id not in present]
     return Again(
         queued=rows,
-        refused=refused + deleted + pruned,
+        refused=deleted + pruned,
         resting=sum(not webhooks[one.webhook_id].active for one in rows if one.webhook_id),
     )
 

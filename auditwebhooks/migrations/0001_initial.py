@@ -371,6 +371,7 @@ class Migration(migrations.Migration):
                     "replay",
                     models.ForeignKey(
                         blank=True,
+                        db_constraint=False,
                         db_index=False,
                         null=True,
                         on_delete=django.db.models.deletion.SET_NULL,
@@ -474,7 +475,8 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name="invocation",
             index=models.Index(
-                fields=["status", "finished_at", "outcome"], name="auditwebhooks_inv_finished"
+                fields=["status", "finished_at", "outcome", "trigger"],
+                name="auditwebhooks_inv_finished",
             ),
         ),
         migrations.AddIndex(
@@ -487,6 +489,9 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name="invocation",
-            index=models.Index(fields=["webhook", "started_at"], name="auditwebhooks_inv_started"),
+            index=models.Index(
+                fields=["webhook", "started_at", "status", "outcome", "trigger"],
+                name="auditwebhooks_inv_started",
+            ),
         ),
     ]

@@ -13,10 +13,10 @@ _TELL_EVERY = 5.0
 
 class Command(BaseCommand):
     help = (
-        "Deletes events and invocations that are older than AUDITWEBHOOKS['RETENTION'] allows, in "
-        "small batches while deliveries go on. Workers do the same every hour, for a minute at "
-        "most; this goes on until nothing is left. It can be stopped and run again at any time. "
-        "What still waits to be sent is kept."
+        "Deletes events, invocations and replays that are older than AUDITWEBHOOKS['RETENTION'] "
+        "allows, in small batches while deliveries go on. Workers do the same every hour, for a "
+        "minute at most; this goes on until nothing is left. It can be stopped and run again at "
+        "any time. What still waits to be sent is kept."
     )
 
     _told_at = 0.0
@@ -40,4 +40,6 @@ class Command(BaseCommand):
 
 
 def _words(pruned: Pruned) -> str:
-    return f"{pruned.events:,} events, {pruned.invocations:,} invocations"
+    return (
+        f"{pruned.events:,} events, {pruned.invocations:,} invocations, {pruned.replays:,} replays"
+    )
