@@ -30,6 +30,8 @@ from auditwebhooks.transport.address import Address, parse_address
 from auditwebhooks.validation import as_expected, compile_path
 
 NAME_LENGTH = 100
+# It is stored with the webhook and again in the event of its change.
+TEMPLATE_LENGTH = 65_536
 
 # Letters with their marks, decimal digits.
 _LETTERS_AND_DIGITS = ("L", "M", "Nd")
@@ -94,6 +96,8 @@ def check_url(url: Any) -> Address:
 def check_body_template(text: Any) -> None:
     if not isinstance(text, str):
         raise ValidationError(_("The template is text. Leave it empty for no body."))
+    if len(text) > TEMPLATE_LENGTH:
+        raise ValidationError(_("Shorten it to at most %d characters.") % TEMPLATE_LENGTH)
     if not is_storable(text):
         raise ValidationError(_("The template holds a character that cannot be stored."))
     try:

@@ -294,9 +294,9 @@ def test_no_page_costs_many_queries(client: Client, django_assert_max_num_querie
     for _number in range(30):
         make_event()
     event = make_event()
-    # Session, user, webhook, what waits, events; and one for each known type.
+    # Session, user, webhook, what waits, events, the chart; and one for each known type.
     types = Event.objects.values("event_type").distinct().count() + 1
-    with django_assert_max_num_queries(5 + types):
+    with django_assert_max_num_queries(6 + types):
         client.get(url_of("change", webhook))
     sent = {"body_template": "{}", "preview_event": event.event_id}
     with django_assert_max_num_queries(5):

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 from rest_framework.test import APIClient
 
-from auditwebhooks.models import Event, Invocation, Webhook
+from auditwebhooks.api.serializers import WebhookSerializer
+from auditwebhooks.models import Event, Invocation, Webhook, WebhookHealth
 from auditwebhooks.payload import DEFAULT_TEMPLATE
 from auditwebhooks.receiver import Answer
 from tests.conftest import Inbox
@@ -71,20 +74,78 @@ def test_secrets_are_written_and_never_read(editor: APIClient) -> None:
         assert "canary" not in editor.get(url).content.decode()
 
 
-def test_putting_back_what_was_read_changes_nothing(editor: APIClient) -> None:
-    made = editor.post(
-        WEBHOOKS,
-        values(headers={"Authorization": "Bearer canary"}, signing_secret=SECRET),
-        format="json",
-    ).json()
-    before = Event.objects.count()
-    url = f"{WEBHOOKS}{made['id']}/"
+EVERY_FIELD = {
+    "name": "Größe_1 - ß",
+    "active": False,
+    "method": "PATCH",
+    "url": "https://hooks.example.com/T0/canary?token=canary&a=%2F",
+    "body_template": '{ "a" :\n "{{event_id}}" }',
+    "headers": {"Authorization": "Bearer canary", "X-Team": "canary"},
+    "timeout_in_sec": 7,
+    "response_validators": [
+        {"json_path": "$.data.ok", "expected_values": ["true", "1"]},
+        {"json_path": "$.data.items[*].state", "expected_values": ["done"]},
+    ],
+    "event_types": ["testapp.*", "*.deleted"],
+    "signing_secret": SECRET,
+    "max_attempts": 3,
+    "retry_on_validation": True,
+    "max_per_minute": 60,
+}
 
-    answer = editor.put(url, editor.get(url).json(), format="json")
+
+def row_of(webhook: Webhook) -> dict[str, Any]:
+    """With what is stored in place of headers and secrets. The text of a URL is sealed anew each
+    time."""
+    texts = {one.name: one.value_to_string(webhook) for one in Webhook._meta.concrete_fields}
+    return {**texts, "url": webhook.url}
+
+
+def test_every_field_that_can_be_written_is_tried() -> None:
+    fields = WebhookSerializer().fields.values()
+    assert {one.field_name for one in fields if not one.read_only} == {*EVERY_FIELD, "type"}
+
+
+@pytest.mark.parametrize("field", [None, "every", *EVERY_FIELD])
+@pytest.mark.parametrize("method", ["put", "patch"])
+def test_sending_back_what_was_read_changes_nothing(
+    editor: APIClient, field: str | None, method: str
+) -> None:
+    given = {None: {}, "every": EVERY_FIELD}.get(field) or {field: EVERY_FIELD.get(str(field))}
+    made = editor.post(WEBHOOKS, values(**(given if field else {})), format="json").json()
+    url = f"{WEBHOOKS}{made['id']}/"
+    read = editor.get(url)
+    webhook = Webhook.objects.get()
+    WebhookHealth.objects.create(
+        webhook=webhook,
+        paused_until=timezone.now() + timedelta(hours=1),
+        paused_configuration=webhook.updated_at,
+        pause_reason="breaker",
+    )
+    before, events = row_of(Webhook.objects.get()), Event.objects.count()
+
+    answer = getattr(editor, method)(url, read.json(), format="json")
 
     assert answer.status_code == 200, answer.json()
-    assert Event.objects.count() == before
-    assert Webhook.objects.get().revealed_headers() == {"Authorization": "Bearer canary"}
+    assert row_of(Webhook.objects.get()) == before
+    assert Event.objects.count() == events
+    assert Webhook.objects.get().paused_until is not None
+    assert {**answer.json(), "paused_until": None} == read.json()
+    assert answer.headers["ETag"].partition("-")[0] == read.headers["ETag"].partition("-")[0]
+
+
+@pytest.mark.parametrize("field", [*EVERY_FIELD])
+def test_one_other_value_is_a_change(editor: APIClient, field: str) -> None:
+    made = editor.post(WEBHOOKS, values(), format="json").json()
+    url = f"{WEBHOOKS}{made['id']}/"
+    before = row_of(Webhook.objects.get())
+
+    answer = editor.put(url, {**made, field: EVERY_FIELD[field]}, format="json")
+
+    assert answer.status_code == 200, answer.json()
+    after = row_of(Webhook.objects.get())
+    changed = {name for name in before if before[name] != after[name]}
+    assert changed - {"name_key", "active_periods"} == {field, "updated_at"}
 
 
 @pytest.mark.parametrize(
@@ -306,11 +367,55 @@ def test_a_list_of_replays_refuses_it_too() -> None:
 
 def test_every_filter_that_is_told_works() -> None:
     client = someone("view_webhook", "view_invocation", "view_event")
+    invocation = make_invocation(
+        make_webhook(), response_status=500, outcome="http_status", finished_at=timezone.now()
+    )
     for kind in ("webhooks", "invocations", "events"):
         [reason] = client.get(f"/api/audit/{kind}/?x=").json()["x"]
-        for name in reason.removesuffix(".").split("Known: ")[1].split(", "):
-            assert client.get(f"/api/audit/{kind}/?{name}=").status_code == 200, name
+        [shown] = [
+            one
+            for one in client.get(f"/api/audit/{kind}/").json()["results"]
+            if one.get("event_id") in (None, invocation.event.event_id)
+        ]
+        names = set(reason.removesuffix(".").split("Known: ")[1].split(", "))
+        for name in names - {"cursor", "include", "ordering", "page_size"}:
+            value = shown[name.partition("__")[0]]
+            value = str(value).lower() if isinstance(value, bool) else value
+            answer = client.get(f"/api/audit/{kind}/", {name: value})
+            assert answer.status_code == 200, (name, answer.json())
+            found = [one["id"] for one in answer.json()["results"]]
+            assert (shown["id"] in found) is not name.endswith("__lt"), name
     assert client.get("/api/audit/events/?format=json").status_code == 200
+
+
+@pytest.mark.parametrize("kind", ["webhooks", "invocations", "events"])
+def test_a_parameter_that_says_nothing_or_too_much_is_refused(kind: str) -> None:
+    """It would be left out of account, and the list tell everything."""
+    client = someone(f"view_{kind.removesuffix('s')}")
+    [reason] = client.get(f"/api/audit/{kind}/?x=").json()["x"]
+    for name in reason.removesuffix(".").split("Known: ")[1].split(", "):
+        for query in (f"{name}=", f"{name}=1&{name}=2", f"{name}=%00"):
+            answer = client.get(f"/api/audit/{kind}/?{query}")
+            assert (answer.status_code, list(answer.json())) == (400, [name]), query
+
+
+@pytest.mark.parametrize("value", ["maybe", "1", "null", "TRUE"])
+def test_a_flag_is_true_or_false(value: str) -> None:
+    client = someone("view_webhook")
+    webhook = make_webhook(active=False)
+
+    assert client.get(f"{WEBHOOKS}?active={value}").json() == {"active": ["Enter true or false."]}
+    assert client.get(f"{WEBHOOKS}?active=true").json()["results"] == []
+    [found] = client.get(f"{WEBHOOKS}?active=false").json()["results"]
+    assert found["id"] == str(webhook.pk)
+
+
+def test_a_webhook_is_found_by_its_name_in_any_case() -> None:
+    webhook = make_webhook(name="Größe SIEM")
+    make_webhook()
+
+    [found] = someone("view_webhook").get(WEBHOOKS, {"name": "GRÖSSE siem"}).json()["results"]
+    assert found["id"] == str(webhook.pk)
 
 
 def test_a_list_of_invocations_has_bodies_when_it_is_asked_for_them() -> None:

@@ -125,7 +125,10 @@ def test_url_that_cannot_be_called_is_refused(url):
     assert refusal(rules.check_url, url)
 
 
-@pytest.mark.parametrize("text", ["", " ", DEFAULT_TEMPLATE, '{"a": "{{data.actor_id}}"}', "[]"])
+@pytest.mark.parametrize(
+    "text",
+    ["", " ", DEFAULT_TEMPLATE, '{"a": "{{data.actor_id}}"}', "[]", f'"{"a" * 65_534}"'],
+)
 def test_template_is_fine(text):
     assert is_fine(rules.check_body_template, text)
 
@@ -136,6 +139,7 @@ def test_template_is_fine(text):
         ("{", "Line 1, column 2: This is not valid JSON: "),
         ('{"a": "{{nope}}"}', 'Line 1, column 10: There is no variable "nope". Known: '),
         ('{"a":\n{{data}}}', "Line 2, column 1: Put the placeholder in quotes; the type is kept."),
+        (f'"{"a" * 65_535}"', "Shorten it to at most 65536 characters."),
         ('{"a": "\x00"}', "The template holds a character that cannot be stored."),
         ('{"a": "\ud800"}', "The template holds a character that cannot be stored."),
         (None, "The template is text. Leave it empty for no body."),

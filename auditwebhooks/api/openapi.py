@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from rest_framework import serializers
 
 try:
-    from drf_spectacular import openapi, utils
+    from drf_spectacular import extensions, openapi, utils
 except ImportError:
     IS_INSTALLED = False
 else:
@@ -27,7 +27,7 @@ TAG = "audit webhooks"
 _BY_FIELD = {
     "type": "object",
     "additionalProperties": {"type": "array", "items": {"type": "string"}},
-    "description": "Field or parameter -> what is wrong with it.",
+    "description": "Field or parameter -> what is wrong with it; non_field_errors: with all.",
 }
 
 
@@ -56,8 +56,22 @@ class RefusalSerializer(Base):
     detail = serializers.CharField()
 
 
+@component("AuditRefusedFields")
+class RefusedFieldsSerializer(Base):
+    """Its names are those of what was sent."""
+
+
+if IS_INSTALLED:
+
+    class RefusedFieldsExtension(extensions.OpenApiSerializerExtension):  # type: ignore[misc]
+        target_class = RefusedFieldsSerializer
+
+        def map_serializer(self, auto_schema: Any, direction: Any) -> dict[str, Any]:
+            return _BY_FIELD
+
+
 REFUSED = {
-    400: (_BY_FIELD, "What was sent is refused, by field."),
+    400: (RefusedFieldsSerializer, "What was sent is refused."),
     401: (RefusalSerializer, "Nobody is logged in."),
     403: (RefusalSerializer, "The permission is missing, or nobody is logged in."),
     404: (RefusalSerializer, "There is no such object."),
@@ -65,10 +79,16 @@ REFUSED = {
         RefusalSerializer,
         "The first request with this Idempotency-Key is not done yet.",
     ),
+    406: (RefusalSerializer, "Accept leaves nothing that this can be told in."),
     412: (RefusalSerializer, "The webhook was changed meanwhile: its ETag is another."),
+    413: (RefusalSerializer, "The request is too large."),
+    415: (RefusalSerializer, "The request is no application/json."),
     422: (RefusalSerializer, "This Idempotency-Key was used for another body."),
-    429: (RefusalSerializer, "Too many tests of this user; Retry-After says how many seconds."),
+    429: (RefusalSerializer, "Too many requests for now; Retry-After says how many seconds."),
 }
+# By every operation, and by each that reads a body.
+ALWAYS = (401, 403, 406, 429)
+OF_A_BODY = (400, 413, 415)
 
 
 def operation(
@@ -80,14 +100,14 @@ def operation(
     **more: Any,
 ) -> Callable[[T], T]:
     """One method of a view. ``answers``: status -> a serializer, or with its words a pair, or
-    words alone. ``refuses``: statuses beside 401 and 403."""
+    words alone. ``refuses``: statuses beside ALWAYS."""
     if not IS_INSTALLED:
         return _unchanged
-    refused = {status: REFUSED[status] for status in (401, 403, *refuses)}
+    refused = {status: REFUSED[status] for status in (*ALWAYS, *refuses)}
     extend: Callable[[T], T] = utils.extend_schema(
         operation_id=f"audit_{name}",
         tags=[TAG],
-        parameters=[one for one in parameters if one is not None],
+        parameters=[*parameters, RETRY_AFTER],
         responses={
             status: _response(one) for status, one in sorted({**answers, **refused}.items())
         },
@@ -118,6 +138,19 @@ def header(name: str, words: str) -> Any:
     )
 
 
+def answered(name: str, words: str, statuses: Sequence[int]) -> Any:
+    """A header of the answers with these statuses."""
+    if not IS_INSTALLED:
+        return None
+    return utils.OpenApiParameter(
+        name,
+        str,
+        location=utils.OpenApiParameter.HEADER,
+        description=words,
+        response=statuses,
+    )
+
+
 def query(name: str, words: str, values: Sequence[str] = ()) -> Any:
     """``values``: those that there are; none: any text."""
     if not IS_INSTALLED:
@@ -129,6 +162,8 @@ IDEMPOTENCY_KEY = header(
     "Idempotency-Key", "Acts once: the same request with the same key gets the first answer."
 )
 IF_MATCH = header("If-Match", "The ETag that the webhook must still have.")
+ETAG = answered("ETag", "Of the webhook as it is now, for If-Match.", [200, 201])
+RETRY_AFTER = answered("Retry-After", "Seconds, where it is known.", [429])
 IF_NONE_MATCH = header("If-None-Match", "ETags that are known already.")
 
 

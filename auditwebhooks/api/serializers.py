@@ -13,7 +13,25 @@ from django.utils.translation import gettext as _
 from rest_framework import serializers
 
 from auditwebhooks import rules
-from auditwebhooks.api.openapi import Base, component, shaped
+from auditwebhooks.api.fields import (
+    ActorTypeField,
+    HeadersField,
+    MethodField,
+    NameField,
+    OutcomeField,
+    PayloadField,
+    ReplayStatusField,
+    StatusField,
+    StoredHeadersField,
+    TextsField,
+    TimingsField,
+    TriggerField,
+    TypeField,
+    URLField,
+    ValidationResultsField,
+    ValidatorsField,
+)
+from auditwebhooks.api.openapi import Base, component
 from auditwebhooks.delivery.selection import Selection
 from auditwebhooks.enums import (
     ActorType,
@@ -38,76 +56,6 @@ else:
     ReplayModelSerializer = serializers.ModelSerializer
 
 
-_TEXT = {"type": "string"}
-_TEXTS = {"type": "array", "items": _TEXT}
-_VALIDATOR = {
-    "type": "object",
-    "properties": {"json_path": _TEXT, "expected_values": _TEXTS},
-    "required": ["json_path", "expected_values"],
-}
-_VALIDATION_RESULT = {
-    "type": "object",
-    "properties": {
-        "json_path": _TEXT,
-        "expected_values": _TEXTS,
-        "found": _TEXTS,
-        "passed": {"type": "boolean"},
-        "reading": _TEXT,
-    },
-}
-
-
-@shaped({"type": "object", "additionalProperties": _TEXT})
-class HeadersField(serializers.DictField):
-    pass
-
-
-@shaped({"type": "array", "items": _VALIDATOR})
-class ValidatorsField(serializers.JSONField):
-    pass
-
-
-@shaped(_TEXTS)
-class TextsField(serializers.JSONField):
-    pass
-
-
-@shaped({"type": "object", "additionalProperties": _TEXT})
-class StoredHeadersField(serializers.JSONField):
-    pass
-
-
-@shaped({"type": "array", "items": _VALIDATION_RESULT})
-class ValidationResultsField(serializers.JSONField):
-    pass
-
-
-@shaped({"type": "object", "additionalProperties": {"type": "number"}})
-class TimingsField(serializers.JSONField):
-    pass
-
-
-@shaped({"type": "object", "description": "As payload-schema/ has it."})
-class PayloadField(serializers.JSONField):
-    pass
-
-
-def _choice(name: str, values: list[str]) -> Any:
-    """A field whose values have a name of their own in the OpenAPI schema: those that are made for
-    them there would be the host's own, too."""
-    field = type(name, (serializers.ChoiceField,), {})
-    return shaped({"type": "string", "enum": values}, f"Audit{name}")(field)
-
-
-TypeField = _choice("Type", WebhookType.values)
-MethodField = _choice("Method", Method.values)
-TriggerField = _choice("Trigger", Trigger.values)
-StatusField = _choice("Status", Status.values)
-OutcomeField = _choice("Outcome", [*Outcome.values, ""])
-ActorTypeField = _choice("ActorType", ActorType.values)
-ReplayStatusField = _choice("ReplayStatus", ReplayStatus.values)
-
-
 class KnownFields(Base):
     """Refuses by name what is no field."""
 
@@ -126,17 +74,19 @@ class NoFields(KnownFields):
 
 @component("AuditWebhook")
 class WebhookSerializer(KnownFields, WebhookModelSerializer):
-    """After ``is_valid()`` the webhook with the given values, not saved yet, is in ``webhook``."""
+    """A webhook; its secrets are told as "***"."""
 
+    name = NameField(max_length=rules.NAME_LENGTH)
     type = TypeField(choices=WebhookType.choices, required=False)
     method = MethodField(choices=Method.choices, required=False)
     # Read masked; "***" keeps what is stored.
     headers = HeadersField(required=False)
     signing_secret = serializers.CharField(required=False, allow_blank=True)
-    url = serializers.CharField()
+    url = URLField()
     response_validators = ValidatorsField(required=False)
     event_types = TextsField(required=False)
 
+    # After ``is_valid()``: with the given values, not saved yet.
     webhook: Webhook
 
     class Meta:
@@ -192,24 +142,48 @@ class WebhookSerializer(KnownFields, WebhookModelSerializer):
         webhook = copy.copy(self.instance) if self.instance else Webhook()
         for name, value in attrs.items():
             setattr(webhook, name, value)
-        try:
-            webhook.full_clean()
-        except ModelValidationError as error:
-            raise serializers.ValidationError(error.message_dict) from None
+        _clean(webhook)
         self.webhook = webhook
         return attrs
 
     def save(self, **kwargs: Any) -> Webhook:
+        """What was read and is sent back is no change: no new ETag, and a pause goes on."""
+        stored: Webhook | None = self.instance
+        if stored is not None and not self._changes(stored):
+            return stored
         using = router.db_for_write(Webhook)
         try:
             with transaction.atomic(using=using):
                 self.webhook.save(using=using)
         except IntegrityError:
             # Somebody else was faster with this name.
-            self.webhook.full_clean()
+            _clean(self.webhook)
             raise
         self.instance = self.webhook
         return self.webhook
+
+    def _changes(self, stored: Webhook) -> bool:
+        names = [str(field.field_name) for field in self._writable_fields]
+        return any(getattr(self.webhook, name) != getattr(stored, name) for name in names)
+
+
+def _clean(webhook: Webhook) -> None:
+    try:
+        webhook.full_clean()
+    except ModelValidationError as error:
+        raise serializers.ValidationError(error.message_dict) from None
+
+
+@component("AuditWebhookValues")
+class WebhookValuesSerializer(WebhookSerializer):
+    """What may be written of a webhook. Names that can only be read are ignored."""
+
+    class Meta(WebhookSerializer.Meta):
+        fields = tuple(  # type: ignore[assignment]
+            name
+            for name in WebhookSerializer.Meta.fields
+            if name not in WebhookSerializer.Meta.read_only_fields
+        )
 
 
 BODIES = ("request_body", "response_body")
@@ -297,7 +271,7 @@ class EventSerializer(EventModelSerializer):
 
 @component("AuditReplaySelection")
 class SelectionSerializer(KnownFields):
-    """What to replay; after ``is_valid()`` it is in ``selection``."""
+    """What to replay."""
 
     since = serializers.DateTimeField()
     until = serializers.DateTimeField(required=False, allow_null=True, default=None)
@@ -305,6 +279,7 @@ class SelectionSerializer(KnownFields):
     only_failed = serializers.BooleanField(required=False, default=False)
     dry_run = serializers.BooleanField(required=False, default=False)
 
+    # After ``is_valid()``.
     selection: Selection
 
     def validate_event_types(self, patterns: Any) -> list[str]:

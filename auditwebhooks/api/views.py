@@ -13,7 +13,6 @@ from rest_framework import mixins, viewsets
 from rest_framework.decorators import action
 from rest_framework.exceptions import NotFound, Throttled, ValidationError
 from rest_framework.generics import get_object_or_404
-from rest_framework.pagination import CursorPagination
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.status import HTTP_201_CREATED, HTTP_202_ACCEPTED
@@ -35,14 +34,18 @@ from auditwebhooks.api.filters import (
 )
 from auditwebhooks.api.idempotency import idempotent
 from auditwebhooks.api.openapi import (
+    ETAG,
     IDEMPOTENCY_KEY,
     IF_MATCH,
     IF_NONE_MATCH,
+    OF_A_BODY,
     described,
     operation,
     operations,
     query,
 )
+from auditwebhooks.api.pages import BY_ID, BY_TIME, Pages
+from auditwebhooks.api.parsing import JSONView
 from auditwebhooks.api.permissions import (
     EVENT,
     MayChange,
@@ -60,6 +63,7 @@ from auditwebhooks.api.serializers import (
     ReplaySerializer,
     SelectionSerializer,
     WebhookSerializer,
+    WebhookValuesSerializer,
 )
 from auditwebhooks.context import describe_actor
 from auditwebhooks.delivery import replay
@@ -85,39 +89,50 @@ _EVENT = query(EVENT, "The event_id of a recorded event to send in place of the 
 INCLUDE, BODY = "include", "body"
 
 
-class NewestFirst(CursorPagination):
-    """By id: unique, indexed, and the same however many rows come in meanwhile."""
+class LogViewSet(JSONView, Listed, mixins.RetrieveModelMixin, GenericViewSet):
+    """Rows that are added and read, by the million: every list goes along an index."""
 
-    ordering = "-id"
-    page_size = 50
-    page_size_query_param = "page_size"
-    max_page_size = 500
+    permission_classes = [ModelPermissions]
+    pagination_class = Pages
+    orderings = {**BY_TIME, **BY_ID}
+    filter_backends = [KnownFilters]
+    # Filters whose index goes on by ID. The others go along the time.
+    filters_by_id: frozenset[str]
 
-
-class WebhooksNewestFirst(NewestFirst):
-    ordering = ("-created_at", "-id")  # type: ignore[assignment]
+    def default_ordering(self, request: Request) -> str:
+        """Newest first; both orders are the same but for rows of concurrent transactions."""
+        given = {name for name, value in request.query_params.items() if value}
+        return "-id" if given & self.filters_by_id else "-created_at"
 
 
 @operations(
     list=operation("webhooks_list", {200: WebhookSerializer(many=True)}, refuses=[400]),
-    create=operation("webhooks_create", {201: WebhookSerializer}, refuses=[400]),
+    create=operation(
+        "webhooks_create",
+        {201: WebhookSerializer},
+        refuses=OF_A_BODY,
+        parameters=[ETAG],
+        request=WebhookValuesSerializer,
+    ),
     retrieve=operation(
         "webhooks_read",
         {200: WebhookSerializer, 304: "It is as the ETag in If-None-Match has it."},
         refuses=[404],
-        parameters=[IF_NONE_MATCH],
+        parameters=[IF_NONE_MATCH, ETAG],
     ),
     update=operation(
         "webhooks_replace",
         {200: WebhookSerializer},
-        refuses=[400, 404, 412],
-        parameters=[IF_MATCH],
+        refuses=[*OF_A_BODY, 404, 412],
+        parameters=[IF_MATCH, ETAG],
+        request=WebhookValuesSerializer,
     ),
     partial_update=operation(
         "webhooks_change",
         {200: WebhookSerializer},
-        refuses=[400, 404, 412],
-        parameters=[IF_MATCH],
+        refuses=[*OF_A_BODY, 404, 412],
+        parameters=[IF_MATCH, ETAG],
+        request=WebhookValuesSerializer,
     ),
     destroy=operation(
         "webhooks_delete",
@@ -127,13 +142,19 @@ class WebhooksNewestFirst(NewestFirst):
     ),
 )
 @described
-class WebhookViewSet(TaggedViewSet):
+class WebhookViewSet(JSONView, TaggedViewSet):
+    """Webhooks: where events are sent, and how a success is told."""
+
     queryset = Webhook.objects.select_related("health")
     serializer_class = WebhookSerializer
     permission_classes = [ModelPermissions]
-    pagination_class = WebhooksNewestFirst
+    pagination_class = Pages
+    orderings = BY_TIME
     filter_backends = [KnownFilters]
     filterset_class = WebhookFilter
+
+    def default_ordering(self, request: Request) -> str:
+        return "-created_at"
 
     def get_success_headers(self, data: Any) -> dict[str, str]:
         """Where the new webhook is. DRF would take its field ``url``, which may be a secret."""
@@ -142,8 +163,9 @@ class WebhookViewSet(TaggedViewSet):
     @operation(
         "webhooks_test_values",
         {200: ResultSerializer},
-        refuses=[400, 409, 422, 429],
+        refuses=[*OF_A_BODY, 409, 422],
         parameters=[IDEMPOTENCY_KEY, _EVENT],
+        request=WebhookValuesSerializer,
     )
     @action(detail=False, methods=["post"], url_path="test", permission_classes=[MayTest])
     @idempotent(atomic=False)
@@ -154,9 +176,9 @@ class WebhookViewSet(TaggedViewSet):
     @operation(
         "webhooks_test",
         {200: ResultSerializer},
-        refuses=[400, 404, 409, 422, 429],
+        refuses=[*OF_A_BODY, 404, 409, 422],
         parameters=[IDEMPOTENCY_KEY, _EVENT],
-        request=WebhookSerializer(partial=True),
+        request=WebhookValuesSerializer(partial=True),
     )
     @action(detail=True, methods=["post"], url_path="test", permission_classes=[MayTest])
     @idempotent(atomic=False)
@@ -166,7 +188,10 @@ class WebhookViewSet(TaggedViewSet):
         return self._test(self.get_serializer(webhook, data=request.data, partial=True))
 
     @operation(
-        "webhooks_rotate_secret", {200: NewSecretSerializer}, refuses=[400, 404], request=None
+        "webhooks_rotate_secret",
+        {200: NewSecretSerializer},
+        refuses=[*OF_A_BODY, 404],
+        request=None,
     )
     @action(
         detail=True, methods=["post"], url_path="rotate-secret", permission_classes=[MayChange]
@@ -205,7 +230,7 @@ class WebhookViewSet(TaggedViewSet):
             200: (CountSerializer, "Of a dry run: nothing is started."),
             202: (ReplaySerializer, "It is started."),
         },
-        refuses=[400, 404, 409, 422],
+        refuses=[*OF_A_BODY, 404, 409, 422],
         parameters=[IDEMPOTENCY_KEY],
         request=SelectionSerializer,
     )
@@ -222,7 +247,7 @@ class WebhookViewSet(TaggedViewSet):
         journal.note(request.user, [started], journal.REPLAY_STARTED)
         return Response(ReplaySerializer(started).data, status=HTTP_202_ACCEPTED)
 
-    @operation("replays_cancel", {200: ReplaySerializer}, refuses=[400, 404], request=None)
+    @operation("replays_cancel", {200: ReplaySerializer}, refuses=[*OF_A_BODY, 404], request=None)
     @action(
         detail=True,
         methods=["post"],
@@ -276,13 +301,13 @@ class WebhookViewSet(TaggedViewSet):
     retrieve=operation("invocations_read", {200: InvocationSerializer}, refuses=[404]),
 )
 @described
-class InvocationViewSet(Listed, mixins.RetrieveModelMixin, GenericViewSet):
+class InvocationViewSet(LogViewSet):
+    """Attempts: what was sent, what came back, and why it was judged so."""
+
     queryset = Invocation.objects.all()
     serializer_class = InvocationSerializer
-    permission_classes = [ModelPermissions]
-    pagination_class = NewestFirst
-    filter_backends = [KnownFilters]
     filterset_class = InvocationFilter
+    filters_by_id = frozenset({"webhook", "event"})
     own_parameters = (INCLUDE,)
 
     def get_queryset(self) -> QuerySet[Invocation]:
@@ -307,7 +332,7 @@ class InvocationViewSet(Listed, mixins.RetrieveModelMixin, GenericViewSet):
     @operation(
         "invocations_send_again",
         {201: InvocationSerializer},
-        refuses=[400, 404, 409, 422],
+        refuses=[*OF_A_BODY, 404, 409, 422],
         parameters=[IDEMPOTENCY_KEY],
         request=None,
     )
@@ -329,11 +354,18 @@ class InvocationViewSet(Listed, mixins.RetrieveModelMixin, GenericViewSet):
     retrieve=operation("events_read", {200: EventSerializer}, refuses=[404]),
 )
 @described
-class EventViewSet(Listed, mixins.RetrieveModelMixin, GenericViewSet):
+class EventViewSet(LogViewSet):
+    """The audit log: one event for each change."""
+
     queryset = Event.objects.all()
     serializer_class = EventSerializer
-    permission_classes = [ModelPermissions]
-    pagination_class = NewestFirst
-    filter_backends = [KnownFilters]
     filterset_class = EventFilter
+    filters_by_id = frozenset({"event_type", "actor_id", "target_id", "target_type"})
     lookup_field = "event_id"
+
+    def get_object(self) -> Event:
+        if "\x00" in self.kwargs["event_id"]:
+            # PostgreSQL looks for no such text.
+            raise NotFound
+        event: Event = super().get_object()
+        return event

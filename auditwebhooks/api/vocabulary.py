@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from auditwebhooks.api.openapi import described, operation
+from auditwebhooks.api.parsing import JSONView
 from auditwebhooks.api.permissions import MayKnowEvents
 from auditwebhooks.event_types import event_types
 from auditwebhooks.payload_schema import json_schema
@@ -16,7 +16,7 @@ _ANYTHING = {"type": "object", "additionalProperties": True}
 
 
 @described
-class EventTypes(APIView):
+class EventTypes(JSONView):
     permission_classes = [MayKnowEvents]
 
     @operation("event_types", {200: (_TEXTS, "In the order of the alphabet.")})
@@ -26,7 +26,7 @@ class EventTypes(APIView):
 
 
 @described
-class PayloadSchema(APIView):
+class PayloadSchema(JSONView):
     permission_classes = [MayKnowEvents]
 
     @operation("payload_schema", {200: (_ANYTHING, "JSON Schema, draft 2020-12.")})

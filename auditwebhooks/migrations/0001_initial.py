@@ -221,7 +221,13 @@ class Migration(migrations.Migration):
                     models.Index(
                         fields=["fanned_out_at", "id"], name="auditwebhooks_event_fanout"
                     ),
-                    models.Index(fields=["created_at", "id"], name="auditwebhooks_event_time"),
+                    models.Index(
+                        fields=["created_at", "id", "action", "source"],
+                        name="auditwebhooks_event_time",
+                    ),
+                    models.Index(
+                        fields=["target_type", "id", "actor_type"], name="auditwebhooks_event_kind"
+                    ),
                     models.Index(fields=["target_id", "id"], name="auditwebhooks_event_target"),
                     models.Index(fields=["actor_id", "id"], name="auditwebhooks_event_actor"),
                     models.Index(fields=["event_type", "id"], name="auditwebhooks_event_type"),
@@ -431,6 +437,12 @@ class Migration(migrations.Migration):
                 "default_permissions": (),
             },
         ),
+        migrations.AddIndex(
+            model_name="webhook",
+            index=models.Index(
+                fields=["created_at", "id", "active", "method"], name="auditwebhooks_webhook_time"
+            ),
+        ),
         migrations.AddConstraint(
             model_name="webhook",
             constraint=models.UniqueConstraint(
@@ -481,7 +493,19 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name="invocation",
-            index=models.Index(fields=["created_at", "id"], name="auditwebhooks_inv_time"),
+            index=models.Index(
+                fields=[
+                    "created_at",
+                    "id",
+                    "webhook_name",
+                    "trigger",
+                    "attempt",
+                    "status",
+                    "outcome",
+                    "response_status",
+                ],
+                name="auditwebhooks_inv_time",
+            ),
         ),
         migrations.AddIndex(
             model_name="invocation",

@@ -94,6 +94,13 @@ class Webhook(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["name_key"], name="auditwebhooks_webhook_name"),
         ]
+        indexes = [
+            # Newest first, with what a list may be filtered by.
+            models.Index(
+                fields=["created_at", "id", "active", "method"],
+                name="auditwebhooks_webhook_time",
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.name
