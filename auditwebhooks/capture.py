@@ -17,6 +17,7 @@ from typing import Any, ParamSpec, TypeVar
 from weakref import WeakValueDictionary
 
 from django.db import DatabaseError, connections, models, router
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 from auditwebhooks.conf import conf
 from auditwebhooks.context import current
@@ -186,9 +187,11 @@ class Deletion:
         return any(block is self._block for block in connections[using].atomic_blocks)
 
 
-# (table at the top of the inheritance, its key, database) -> who speaks for the row. The
-# instances keep the deletions alive, so an abandoned delete leaves nothing behind.
-_deletions: WeakValueDictionary[tuple[ModelClass, Any, str], Deletion] = WeakValueDictionary()
+# (table at the top of the inheritance, key, connection: two may delete one row)
+_RowKey = tuple[ModelClass, Any, BaseDatabaseWrapper]
+# Who speaks for the row. The instances keep the deletions alive, so an abandoned delete leaves
+# nothing behind.
+_deletions: WeakValueDictionary[_RowKey, Deletion] = WeakValueDictionary()
 
 
 def announce(
@@ -209,13 +212,13 @@ def is_going(model: ModelClass, pk: Any, using: str) -> bool:
     return deletion is not None and deletion.is_under_way(using)
 
 
-def _row(model: ModelClass, pk: Any, using: str) -> tuple[ModelClass, Any, str]:
+def _row(model: ModelClass, pk: Any, using: str) -> _RowKey:
     """The same for the instances of a child and of its parents."""
     top = model
     while top._meta.proxy or top._meta.parents:
         parents = top._meta.parents
         top = next(iter(parents)) if parents else top._meta.concrete_model or top
-    return top, top._meta.pk.to_python(pk), using
+    return top, top._meta.pk.to_python(pk), connections[using]
 
 
 @harmless

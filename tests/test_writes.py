@@ -384,6 +384,36 @@ def test_two_who_delete_one_row_tell_it_once() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("first", [0, 1])
+def test_of_two_deletes_under_way_the_one_that_deletes_is_told(first: int) -> None:
+    article = Article.objects.create(title="a")
+    both = [Article.objects.get(pk=article.pk) for _ in range(2)]
+    reached, go = ([threading.Event(), threading.Event()] for _ in range(2))
+
+    def pause(instance: Article, **kwargs: Any) -> None:
+        number = 0 if instance is both[0] else 1
+        reached[number].set()
+        assert go[number].wait(30)
+
+    def delete(number: int) -> None:
+        try:
+            both[number].delete()
+        finally:
+            connection.close()
+
+    with receiving(pre_delete, pause):
+        threads = [threading.Thread(target=delete, args=(number,)) for number in range(2)]
+        for number in range(2):
+            threads[number].start()
+            assert reached[number].wait(30)
+        for number in (first, 1 - first):
+            go[number].set()
+            threads[number].join(30)
+
+    assert Event.objects.filter(action="delete").count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
 @pytest.mark.skipif(connection.vendor != "sqlite", reason="only SQLite has one writer at a time")
 def test_the_write_lock_is_taken_once_in_a_transaction() -> None:
     def locks(write: Callable[[], Any]) -> int:
