@@ -245,8 +245,7 @@ class Host:
         with server as log, self.running("qcluster", ready=lambda: True) as worker:
             change(visitor, self.inbox)
         for file in (log, worker):
-            wrong = [line for line in file.read_text().splitlines() if "Traceback" in line]
-            if wrong:
+            if any(word in file.read_text() for word in ("Internal Server Error", " ERROR ")):
                 raise SystemExit(f"{file.name}:\n{file.read_text()[-5000:]}")
 
     def try_out(

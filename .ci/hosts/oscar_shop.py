@@ -91,7 +91,7 @@ def ordering(customer: Visitor, inbox: Inbox) -> None:
         {"first_name": "Grace", "last_name": "Hopper", "line1": "1 Navy St", "line4": "Arlington"},
         "form#new_shipping_address",
     )
-    customer.submit("/checkout/preview/", {}, "form#place-order-form, form#place_order")
+    customer.submit("/checkout/preview/", {}, "form#place_order_form")
     order = inbox.expect("order.order.created", **by_grace)
     assert order["current_target_object"]["total_incl_tax"] == "19.98"
     inbox.expect("order.line.created", **by_grace)
