@@ -28,6 +28,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "UNAUTHENTICATED_USER": None,
 }
+DJOSER = {"TOKEN_MODEL": None}
 SIMPLE_JWT = {"AUTH_HEADER_TYPES": ("JWT",)}
 SECRET_KEY = "only on this machine, and longer than thirty-two bytes"
 """
@@ -91,7 +92,10 @@ def change(visitor: Visitor, inbox: Inbox) -> None:
     assert refused.status_code == 403, refused.status_code
     operator = token(visitor, "operator")
     told = visitor.request("GET", f"{events}?target_id={key}", headers=operator).json()["results"]
-    assert {one["event_type"] for one in told} == {"people.person.created", "people.person.updated"}
+    assert {one["event_type"] for one in told} == {
+        "people.person.created",
+        "people.person.updated",
+    }
 
     gone = {"current_password": words["new_password"]}
     visitor.request("DELETE", "/auth/users/me/", json=gone, headers=headers)

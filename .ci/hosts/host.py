@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import Any
 
 import requests
-from auditwebhooks.receiver import Delivery, Receiver
 from bs4 import BeautifulSoup, Tag
+
+from auditwebhooks.receiver import Delivery, Receiver
 
 SECONDS = 60
 
@@ -157,9 +158,9 @@ class Inbox:
             for body in self.bodies:
                 told = body["data"]
                 fields = told["metadata"].get("changed_fields", [])
-                if body["event_type"] == event_type and data.items() <= told.items():
-                    if set(changed) <= set(fields):
-                        return told
+                fits = data.items() <= told.items() and set(changed) <= set(fields)
+                if body["event_type"] == event_type and fits:
+                    return told
             return None
 
         with self._arrived:
@@ -272,9 +273,7 @@ class Host:
             self.shell(MAKE_WEBHOOK % receiver.url)
             self.live(change, free_port())
         tried = time.monotonic()
-        self.settings.write_text(
-            f'{self.settings.read_text()}AUDITWEBHOOKS["ENABLED"] = False\n'
-        )
+        self.settings.write_text(f'{self.settings.read_text()}AUDITWEBHOOKS["ENABLED"] = False\n')
         self.manage("migrate", "auditwebhooks", "zero", "--verbosity", "0")
         left = self.shell(LEFT_OVER).split("\n")
         if left[-3:-1] != ["[]", "[]"]:

@@ -112,9 +112,9 @@ def stocking(staff: Visitor, inbox: Inbox) -> None:
         "form#login_form",
     )
     inbox.expect("auth.user.logged_in", actor_id="ada@example.com")
-    staff.submit("/dashboard/partners/add/", {"name": "Second press"}, "form.form-stacked")
+    staff.submit("/dashboard/partners/create/", {"name": "Second press"}, "form:has([name=name])")
     inbox.expect("partner.partner.created", target_name="Second press", **by_ada)
-    staff.submit("/dashboard/catalogue/categories/2/delete/", {})
+    staff.submit("/dashboard/catalogue/categories/2/delete/", {}, "form#delete_category_form")
     inbox.expect("catalogue.category.deleted", target_name="Old", **by_ada)
 
 
