@@ -219,3 +219,8 @@ def test_timestamp_of_more_than_twenty_digits_is_not_read():
     twenty, more = str(TIMESTAMP).zfill(20), str(TIMESTAMP).zfill(21)
     assert is_verified(timestamp=twenty)
     assert not is_verified(timestamp=more)
+
+
+def test_only_a_space_stands_between_signatures():
+    assert is_verified(header=f"v1,AAAA {SIGNATURE}")
+    assert not is_verified(header=f"v1,AAAA\t{SIGNATURE}")
