@@ -436,3 +436,29 @@ def test_expecting_exactly_what_is_found_passes(document, path):
     shown_whole = all(len(value) < 200 and "\ufffd" not in value for value in found)
     if found and len(found) < 10 and shown_whole:
         assert validate(body, [expect(path, *found)]).passed
+
+
+def test_what_passed_is_told_in_full():
+    assert judged({"data": {"code": 200}}, "$.data.code", "200", "201").as_dict() == {
+        "json_path": "$.data.code",
+        "expected_values": ["200", "201"],
+        "found": ["200"],
+        "passed": True,
+        "reading": AS_WRITTEN,
+        "message": "",
+    }
+
+
+@pytest.mark.parametrize(
+    ("body", "path", "reading"),
+    [
+        (b"no JSON", "$.data.ok", AS_WRITTEN),
+        ({"data": 1}, "$.[", AS_WRITTEN),
+        ({"data": [1, "a"]}, "$.data.`sorted`", AS_WRITTEN),
+        ([1, "a"], "$.data.`sorted`", BODY_AS_DATA),
+    ],
+)
+def test_what_failed_says_how_the_path_was_read(body, path, reading):
+    result = judged(body, path, "1")
+    assert not result.passed
+    assert result.reading == reading
