@@ -646,3 +646,21 @@ def test_datadog_recipe(text):
         "ddtags": f"action:update,type:{text}",
         "service": "shop",
     }
+
+
+def test_refusals_that_have_no_place_of_their_own_point_to_the_beginning():
+    error = refusal("[" * 100_000 + "]" * 100_000)
+    assert error.reason == "The template is nested too deeply."
+    assert (error.line, error.column) == (1, 1)
+
+
+def test_known_names_are_those_below_the_path():
+    assert refusal('["{{data.action.x}}"]').reason == (
+        'There is no variable "data.action.x". Known below "data.action": nothing.'
+    )
+
+
+def test_text_that_is_no_json_string_is_refused_with_what_is_needed():
+    assert refusal('["{{\\"a\\\\q\\"}}"]').reason == (
+        'Expected text in quotes, written as JSON, such as "x" or 3.'
+    )
