@@ -160,7 +160,8 @@ def actor_of(here: Context) -> Actor:
         return describe_actor(here.actor, here.actor_type)
     user = getattr(here.request, "user", None)
     if user is None:
-        return _SYSTEM
+        # Nobody asked who it is, or DRF did and found nobody (its UNAUTHENTICATED_USER is None).
+        return _ANONYMOUS if hasattr(here.request, "user") else _SYSTEM
     actor = describe_actor(user)
     impersonator = impersonator_of(here.request, user)
     if impersonator is None:

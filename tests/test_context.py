@@ -480,3 +480,11 @@ def test_an_actor_that_is_no_user_is_its_text(given):
     with context(actor=given):
         actor = actor_of(current())
     assert (actor.id, actor.name, actor.type) == (str(given), str(given), "service_account")
+
+
+def test_nobody_found_by_rest_framework_is_anonymous() -> None:
+    """With its UNAUTHENTICATED_USER None it says so by None; without it nobody was asked."""
+    request = RequestFactory().post("/")
+    assert actor_of(Context(request=request)) == SYSTEM
+    request.user = None  # type: ignore[assignment]
+    assert actor_of(Context(request=request)) == ANONYMOUS

@@ -465,3 +465,47 @@ def test_a_million_addresses_and_no_bypass():
         for wide in (rng.getrandbits(128), near % 2**128):
             bypasses += is_allowed(IPv6Address(wide)) is is_refused_v6(wide)
     assert bypasses == 0
+
+
+@pytest.mark.parametrize(
+    ("host", "address", "sentence"),
+    [
+        (
+            "internal.example",
+            "10.0.0.1",
+            "internal.example leads to 10.0.0.1, which is not a public address. Use a public "
+            "host, or add its network to AUDITWEBHOOKS['ALLOWED_NETWORKS'].",
+        ),
+        (
+            "169.254.169.254",
+            "169.254.169.254",
+            "169.254.169.254 is an address of cloud metadata. It is never called: use a public "
+            "host.",
+        ),
+    ],
+)
+def test_refusal_says_what_to_do(answers, host, address, sentence):
+    answers.append(address)
+    with pytest.raises(BlockedAddressError) as refused:
+        judged_addresses(host, 443, 5.0)
+    assert str(refused.value) == sentence
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.1"])
+def test_refusal_for_a_proxy_names_the_host(host):
+    with pytest.raises(BlockedAddressError, match=f"^{host} (is|leads to 127.0.0.1, which is) "):
+        judge_spelled_out(host)
+
+
+def test_no_address_is_an_error_that_says_so():
+    with pytest.raises(OSError, match=r"^There is no address to connect to\.$"):
+        connect([], 443, lambda: 1.0)
+
+
+def test_host_port_and_time_are_handed_to_the_resolver(monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        "auditwebhooks.transport.guard.resolve", lambda *given: asked.append(given) or []
+    )
+    assert judged_addresses("hooks.example.com", 8443, 2.5) == []
+    assert asked == [("hooks.example.com", 8443, 2.5)]

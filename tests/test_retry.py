@@ -11,7 +11,13 @@ from hypothesis import strategies as st
 
 from auditwebhooks.conf import Conf
 from auditwebhooks.enums import Outcome
-from auditwebhooks.retry import NEEDS_MENDING, attempts_allowed, delay_before, retry_after
+from auditwebhooks.retry import (
+    NEEDS_MENDING,
+    attempts_allowed,
+    delay_before,
+    is_outage,
+    retry_after,
+)
 
 DELAYS = (5, 30, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400)
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
@@ -277,3 +283,17 @@ def test_date_with_an_impossible_zone_is_none(offset):
 def test_any_text_asks_for_a_wait_within_a_day_or_none(value, status):
     wait = retry_after(value, status, NOW)
     assert wait is None or timedelta(0) <= wait <= timedelta(hours=24)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "status", "expected"),
+    [
+        *((outcome, None, True) for outcome in ("timeout", "connection", "tls", "dns")),
+        *((outcome, 500, False) for outcome in ("success", "validation", "template", "config")),
+        *((outcome, None, False) for outcome in ("blocked_address", "invalid_url", "error")),
+        *(("http_status", status, True) for status in (429, 500, 503, 599)),
+        *(("http_status", status, False) for status in (300, 404, 408, 410, 428, 430, 499, None)),
+    ],
+)
+def test_an_outage_is_a_receiver_that_fails(outcome, status, expected):
+    assert is_outage(outcome, status) is expected

@@ -212,3 +212,15 @@ def test_text_that_is_no_secret_is_refused_without_repeating_it(secret, sentence
     with pytest.raises(ValueError, match="signing secret") as caught:
         key_of(secret)
     assert str(caught.value) == sentence
+
+
+def test_timestamp_of_more_than_twenty_digits_is_not_read():
+    """It is text from anybody, and Python takes long for long numbers."""
+    twenty, more = str(TIMESTAMP).zfill(20), str(TIMESTAMP).zfill(21)
+    assert is_verified(timestamp=twenty)
+    assert not is_verified(timestamp=more)
+
+
+def test_only_a_space_stands_between_signatures():
+    assert is_verified(header=f"v1,AAAA {SIGNATURE}")
+    assert not is_verified(header=f"v1,AAAA\t{SIGNATURE}")

@@ -398,16 +398,28 @@ def test_argument_that_is_no_json_scalar_is_refused(argument):
 @pytest.mark.parametrize("content", ["{{", "{{event_id", "{{event_id}", "x {{event_id | upper"])
 def test_placeholder_without_end_is_refused(content):
     error = refusal(f'["{content}"]')
-    assert error.reason.startswith("The placeholder has no end. ")
+    assert error.reason == (
+        'The placeholder has no end. Close it with }}, or write {{\\"{{\\"}} for the two braces '
+        "themselves."
+    )
     assert error.column == 3 + content.index("{{")
 
 
 @pytest.mark.parametrize(
-    "inside",
-    ["", " ", ".a", "data.", "data..action", "event_id x", "event_id|", "{event_id}", "a[", "[]"],
+    ("inside", "known"),
+    [
+        *(("", ""), (" ", " "), (".a", ""), ("data.", "data."), ("data..action", "data.")),
+        *(("event_id x", "event_id "), ("event_id|", "event_id|"), ("{event_id}", "")),
+        *(("data.metadata[", "data.metadata"), ("[]", "")),
+    ],
 )
-def test_malformed_placeholder_is_refused(inside):
-    assert isinstance(refusal(f'["{{{{{inside}}}}}"]'), TemplateSyntaxError)
+def test_malformed_placeholder_is_refused_where_it_stops_being_one(inside, known):
+    error = refusal(f'["{{{{{inside}}}}}"]')
+    assert error.reason == (
+        "A placeholder is a path with optional filters, such as {{data.actor_id}} or "
+        "{{data.timestamp|iso}}."
+    )
+    assert error.column == len('["{{' + known) + 1
 
 
 @pytest.mark.parametrize(
@@ -634,3 +646,21 @@ def test_datadog_recipe(text):
         "ddtags": f"action:update,type:{text}",
         "service": "shop",
     }
+
+
+def test_refusals_that_have_no_place_of_their_own_point_to_the_beginning():
+    error = refusal("[" * 100_000 + "]" * 100_000)
+    assert error.reason == "The template is nested too deeply."
+    assert (error.line, error.column) == (1, 1)
+
+
+def test_known_names_are_those_below_the_path():
+    assert refusal('["{{data.action.x}}"]').reason == (
+        'There is no variable "data.action.x". Known below "data.action": nothing.'
+    )
+
+
+def test_text_that_is_no_json_string_is_refused_with_what_is_needed():
+    assert refusal('["{{\\"a\\\\q\\"}}"]').reason == (
+        'Expected text in quotes, written as JSON, such as "x" or 3.'
+    )

@@ -276,9 +276,8 @@ class TestSQLite:
     def test_its_own_options_lock(self, monkeypatch: pytest.MonkeyPatch) -> None:
         database(monkeypatch, OPTIONS={})
 
-        assert told() == []
-        assert told(deploy=True) == ["W019"]
-        assert all(word in hint(deploy=True) for word in ("IMMEDIATE", "timeout", "WAL"))
+        assert told() == ["W019"]
+        assert all(word in hint() for word in ("IMMEDIATE", "timeout", "WAL"))
 
     @pytest.mark.parametrize(
         ("name", "value"),
@@ -293,8 +292,8 @@ class TestSQLite:
     ) -> None:
         database(monkeypatch, OPTIONS={**SQLITE, name: value})
 
-        assert told(deploy=True) == ["W019"]
-        assert [one for one in SQLITE if f'"{one}"' in hint(deploy=True)] == [name]
+        assert told() == ["W019"]
+        assert [one for one in SQLITE if f'"{one}"' in hint()] == [name]
 
     @pytest.mark.parametrize(
         "options",
