@@ -24,12 +24,12 @@ _SQLITE_TIMEOUT = 10
 
 def check_cluster(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
     cluster = queue.cluster()
-    return [*_repetitions(cluster), *_silences(cluster), *_pools(), *_sqlite(cluster)]
+    return [*_repetitions(cluster), *_silences(cluster), *_pools()]
 
 
 def check_deployment(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
     cluster = queue.cluster()
-    return [*_failures(cluster), *_slow_broker(cluster)]
+    return [*_failures(cluster), *_slow_broker(cluster), *_sqlite(cluster)]
 
 
 def longest_wait(cluster: Cluster) -> int:

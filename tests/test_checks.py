@@ -9,15 +9,9 @@ from cryptography.fernet import Fernet
 from django.core.checks import CheckMessage, run_checks
 from django.db import models
 
-from auditwebhooks import checks, workers
+from auditwebhooks import checks
 from auditwebhooks.registry import Options, Registry
 from tests.testapp.models import Article, Place
-
-
-@pytest.fixture(autouse=True)
-def a_database_for_two_writers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The suite's SQLite has the options that Django gives it: see ``tests.test_workers``."""
-    monkeypatch.setattr(workers, "_missing_on_sqlite", lambda alias: iter(()))
 
 
 def found(*, deploy: bool = False) -> list[CheckMessage]:

@@ -662,5 +662,5 @@ def test_known_names_are_those_below_the_path():
 
 def test_text_that_is_no_json_string_is_refused_with_what_is_needed():
     assert refusal('["{{\\"a\\\\q\\"}}"]').reason == (
-        'Expected text in quotes, written as JSON, such as "x" or 3.'
+        'Expected text in quotes, written as JSON, such as "x".'
     )
