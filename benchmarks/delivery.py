@@ -117,12 +117,14 @@ def make_bare(url: str, folder: Path, threads: int, body: bytes) -> Callable[[in
     return run
 
 
-def make_webhook(url: str, event_types: Sequence[str] = ("benchmark.*",)) -> Webhook:
+def make_webhook(
+    url: str, event_types: Sequence[str] = ("benchmark.*",), name: str = "Receiver"
+) -> Webhook:
     """Gets what ``record`` records, or what is named, and judges the answer."""
     from auditwebhooks.models import Webhook
 
     return Webhook.objects.create(
-        name="Receiver",
+        name=name,
         url=url,
         event_types=list(event_types),
         response_validators=[{"json_path": "$.data.ok", "expected_values": ["true"]}],

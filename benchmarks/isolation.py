@@ -2,9 +2,9 @@
 
     python -m benchmarks.isolation [--dead 50] [--seconds 40] [--rate 10] [--rounds 3]
 
-A steady stream of changes goes to a webhook alone, then to it and to dead ones beside it, in turns;
-the dead ones are new in each round. A quarter of them each refuses the connection, never answers,
-answers 500, or resets the connection. The ratio of the p95 is taken round by round.
+A steady stream of changes goes to a webhook alone, then to it and to dead ones beside it, in
+turns; the dead ones are new in each round. A quarter of them each refuses the connection, never
+answers, answers 500, or resets the connection. The ratio of the p95 is taken round by round.
 """
 
 from __future__ import annotations
@@ -62,15 +62,19 @@ class Stream:
         return commits.delays(self._healthy, self._arrivals())
 
     def _arrivals(self) -> list[Arrival]:
-        own = str(self._healthy.pk)
+        from auditwebhooks.identifiers import parse_message_id
+
         until = time.monotonic() + _PATIENCE
-        arrivals: list[Arrival] = []
-        while len({one for _at, one in arrivals if own in one}) < self._count:
+        own: dict[str, float] = {}
+        while len(own) < self._count:
             if time.monotonic() > until:
                 raise SystemExit("The healthy webhook has not got all of it.")
             time.sleep(0.2)
-            arrivals += self._receiver.take()
-        return arrivals
+            for moment, message in self._receiver.take():
+                delivery = parse_message_id(message)
+                if delivery is not None and delivery.webhook_id == self._healthy.pk:
+                    own.setdefault(message, moment)
+        return [(moment, message) for message, moment in own.items()]
 
 
 def make_dead(count: int, server: Receiver, refusing: int) -> None:
