@@ -187,10 +187,12 @@ def compare(places: dict[str, tuple[str, Webhook]], options: argparse.Namespace)
 
 @contextmanager
 def explained(name: str) -> Iterator[list[str]]:
-    """Prints the plan of each statement of the block; what scans a big table is in the list."""
+    """Prints the plan of each statement of the block; what scans a big table is in the list.
+    What runs again with other values is told once."""
     from django.db import connection
 
     scans: list[str] = []
+    seen: set[str] = set()
 
     def explain(
         run: Callable[..., Any], sql: str, params: Any, many: bool, context: dict[str, Any]
@@ -200,7 +202,9 @@ def explained(name: str) -> Iterator[list[str]]:
             text = str(context["connection"].ops.compose_sql(sql, params))
             run(f"EXPLAIN {sql}", params, False, context)
             plan = "\n".join(line for [line] in context["cursor"].fetchall())
-            print(f"\n{shorten(text)}\n{shorten(plan, 2000)}")
+            if sql not in seen:
+                print(f"\n{shorten(text)}\n{shorten(plan, 2000)}")
+            seen.add(sql)
             if _SCAN.search(plan):
                 scans.append(text)
         return run(sql, params, many, context)
