@@ -99,7 +99,11 @@ class Ours:
         arrivals = self._receiver.wait_for(count)
         wait_until_stored()
         used = [after - old for after, old in zip(self._used(), before, strict=True)]
-        server, total = server_cpu_seconds(), sum(used)
+        total = sum(used)
+        # Those that have ended meanwhile are missing.
+        server = sum(
+            after - server_before.get(pid, 0.0) for pid, after in server_cpu_seconds().items()
+        )
         wait_until_idle()
         arrivals += self._receiver.take()
         expected = sorted(message_id(event.event_id, self.webhook.pk) for event in events)
@@ -107,7 +111,7 @@ class Ours:
         return Measured(
             rate=rate(arrivals),
             cpu=total / count * 1000,
-            server_cpu=server and (server - (server_before or 0)) / count * 1000,
+            server_cpu=server / count * 1000 if server else None,
             shares=[one / total for one in used],
         )
 

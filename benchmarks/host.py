@@ -59,11 +59,13 @@ def wait_until_stored(seconds: float = 60) -> None:
 
 
 def wait_until_idle(seconds: float = 30) -> None:
-    """The workers have gone home."""
+    """The workers have gone home. One that was called and not needed counts for seconds only."""
+    from django.utils import timezone
+
     from auditwebhooks.models import Wake
 
     until = time.monotonic() + seconds
-    while Wake.objects.exclude(state="idle").exists():
+    while Wake.objects.exclude(state="idle").filter(until__gt=timezone.now()).exists():
         if time.monotonic() > until:
             raise SystemExit("A worker does not end.")
         time.sleep(0.1)
@@ -82,15 +84,15 @@ def cpu_seconds(pids: Iterable[int]) -> float:
     return used
 
 
-def server_cpu_seconds() -> float | None:
-    """What the backends of this database have used; None where that cannot be told."""
+def server_cpu_seconds() -> dict[int, float]:
+    """What each backend of this database has used; nothing where that cannot be told."""
     from django.db import connection
 
     if connection.vendor != "postgresql":
-        return None
+        return {}
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT pid FROM pg_stat_activity WHERE datname = current_database() "
             "AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
         )
-        return cpu_seconds(pid for [pid] in cursor.fetchall() if psutil.pid_exists(pid))
+        return {pid: cpu_seconds([pid]) for [pid] in cursor.fetchall() if psutil.pid_exists(pid)}
