@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from auditwebhooks.models import Webhook
 
 LIMIT = 1.3
-# Of the rows that were delivered or recorded long ago, for pruning.
+# For each ten rows that wait one beside them that was delivered long ago, for pruning.
 OLD = 10
 _URL = "https://127.0.0.1:443/"
 _SCAN = re.compile(r"Seq Scan on auditwebhooks_(event|invocation)\b")
@@ -288,12 +288,12 @@ def run(options: argparse.Namespace, small: str, big: str) -> tuple[bool, list[s
     use(big)
     call_command("migrate", verbosity=0)
     started = time.monotonic()
-    many = begin(options.rows)
+    many = begin(options.rows + options.rows // OLD)
     age(options.rows // OLD)
     beside = make_webhook(_URL, name="Beside")
     fill(beside, options.few)
     settle_statistics()
-    print(f"{options.rows} rows waited after {time.monotonic() - started:.0f} s", flush=True)
+    print(f"{options.rows} rows wait after {time.monotonic() - started:.0f} s", flush=True)
     places = {"few": (small, few), "many": (big, many), "beside": (big, beside)}
     kept = compare(places, options)
     use(big)
