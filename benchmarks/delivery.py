@@ -14,20 +14,19 @@ import argparse
 import json
 import os
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import requests
-import trustme
 
-ROOT = Path(__file__).parent.parent
+from benchmarks.receiver import receiver
+
+if TYPE_CHECKING:
+    from auditwebhooks.models import Event, Webhook
 
 
 def parse() -> argparse.Namespace:
@@ -40,28 +39,6 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--delay", type=float, default=0.0, help="seconds the receiver takes")
     return parser.parse_args()
-
-
-@contextmanager
-def receiver(folder: Path, delay: float) -> Iterator[str]:
-    """A running receiver; its URL. Its authority is in ``folder``."""
-    authority = trustme.CA()
-    issued = authority.issue_cert("127.0.0.1")
-    authority.cert_pem.write_to_path(folder / "ca.pem")
-    issued.private_key_and_cert_chain_pem.write_to_path(folder / "server.pem")
-    server = str(folder / "server.pem")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.receiver", server, server, str(delay)],
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=ROOT,
-    )
-    try:
-        assert process.stdout is not None
-        yield f"https://127.0.0.1:{int(process.stdout.readline())}/"
-    finally:
-        process.kill()
-        process.wait()
 
 
 def start_django(
@@ -140,34 +117,55 @@ def make_bare(url: str, folder: Path, threads: int, body: bytes) -> Callable[[in
     return run
 
 
-def make_package(url: str) -> tuple[Callable[[int], float], bytes]:
-    """Records so many events, then delivers them; seconds taken by the delivery."""
-    import auditwebhooks
-    from auditwebhooks.delivery.drain import Drain
-    from auditwebhooks.models import Invocation, Webhook
-    from auditwebhooks.payload import VARIABLES
-    from auditwebhooks.templating import compile_template
-    from tests.testapp.models import Article
+def make_webhook(
+    url: str, event_types: Sequence[str] = ("benchmark.*",), name: str = "Receiver"
+) -> Webhook:
+    """Gets what ``record`` records, or what is named, and judges the answer."""
+    from auditwebhooks.models import Webhook
 
-    webhook = Webhook.objects.create(
-        name="Receiver",
+    return Webhook.objects.create(
+        name=name,
         url=url,
-        event_types=["benchmark.*"],
+        event_types=list(event_types),
         response_validators=[{"json_path": "$.data.ok", "expected_values": ["true"]}],
     )
+
+
+def record(count: int) -> list[Event]:
+    import auditwebhooks
+    from tests.testapp.models import Article
+
     metadata = {"request_id": "4f8c2d0e9a7b4f6d8e1c3b5a7d9f0e2c", "path": "/admin/", "n": 1}
+    with auditwebhooks.context(actor="benchmark", source="API"):
+        return [
+            auditwebhooks.record(
+                "tick",
+                # Those of one object would go one after another.
+                target=Article(pk=number, title="An article"),
+                event_type="benchmark.tick",
+                metadata=metadata,
+            )
+            for number in range(count)
+        ]
+
+
+def body_of(webhook: Webhook, event: Event) -> bytes:
+    """What the webhook sends for the event."""
+    from auditwebhooks.payload import VARIABLES
+    from auditwebhooks.templating import compile_template
+
+    return compile_template(webhook.body_template, VARIABLES).render(event.payload).encode()
+
+
+def make_package(url: str) -> tuple[Callable[[int], float], bytes]:
+    """Records so many events, then delivers them; seconds taken by the delivery."""
+    from auditwebhooks.delivery.drain import Drain
+    from auditwebhooks.models import Event, Invocation
+
+    webhook = make_webhook(url)
 
     def run(count: int) -> float:
-        with auditwebhooks.context(actor="benchmark", source="API"):
-            for number in range(count):
-                # Those of one object would go one after another.
-                event = auditwebhooks.record(
-                    "tick",
-                    target=Article(pk=number, title="An article"),
-                    event_type="benchmark.tick",
-                    metadata=metadata,
-                )
-        assert event is not None
+        record(count)
         before = Invocation.objects.filter(status="succeeded").count()
         started = time.perf_counter()
         with Drain() as drain:
@@ -175,22 +173,19 @@ def make_package(url: str) -> tuple[Callable[[int], float], bytes]:
             drain.finish()
         seconds = time.perf_counter() - started
         assert Invocation.objects.filter(status="succeeded").count() - before == count
-        run.payload = event.payload  # type: ignore[attr-defined]
         return seconds
 
     run(10)
-    payload: dict[str, Any] = run.payload  # type: ignore[attr-defined]
-    body = compile_template(webhook.body_template, VARIABLES).render(payload).encode()
-    return run, body
+    return run, body_of(webhook, Event.objects.latest("id"))
 
 
 def main() -> None:
     options = parse()
     with (
         tempfile.TemporaryDirectory() as name,
-        receiver(Path(name), options.delay) as url,
+        receiver(Path(name), options.delay) as server,
     ):
-        folder = Path(name)
+        folder, url = Path(name), server.url
         start_django(folder, options.database, url, options.threads)
         package, body = make_package(url)
         bare = make_bare(url, folder, options.threads, body)

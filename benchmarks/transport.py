@@ -19,7 +19,8 @@ from pathlib import Path
 
 import requests
 
-from benchmarks.delivery import receiver, start_django
+from benchmarks.delivery import start_django
+from benchmarks.receiver import receiver
 
 BODY = b'{"event_type": "access.accessflow.updated", "data": {"target": "' + b"x" * 800 + b'"}}'
 HEADERS = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
@@ -98,7 +99,8 @@ def main() -> None:
     parser.add_argument("--calls", type=int, default=2000, help="of each side in a round")
     parser.add_argument("--rounds", type=int, default=7)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as name, receiver(Path(name), 0) as url:
+    with tempfile.TemporaryDirectory() as name, receiver(Path(name)) as server:
+        url = server.url
         start_django(Path(name), "sqlite", url, 8)
         sides = [plain(url, Path(name) / "ca.pem"), ours(url)]
         print(f"medians of {options.rounds} rounds of {options.calls} calls, {len(BODY)} bytes")

@@ -19,6 +19,7 @@ if _live["database"] == "sqlite":
     }
 
 Q_CLUSTER = {**Q_CLUSTER, "name": _live["name"], "workers": 2, "poll": 0.1}
+Q_CLUSTER |= json.loads(os.environ.get("LIVE_CLUSTER", "{}"))
 
 AUDITWEBHOOKS = {**AUDITWEBHOOKS, **_live["auditwebhooks"]}
 

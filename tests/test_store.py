@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 
-from auditwebhooks.delivery import claim
+from auditwebhooks.delivery import claim, health
 from auditwebhooks.delivery.reschedule import Finished
 from auditwebhooks.delivery.send import Result
 from auditwebhooks.delivery.store import store
@@ -16,6 +18,7 @@ from auditwebhooks.enums import Outcome
 from auditwebhooks.models import Event, Invocation, Webhook
 from auditwebhooks.signals import invocation_finished, webhook_disabled
 from tests.factories import make_invocation, make_webhook
+from tests.live import until
 
 pytestmark = pytest.mark.django_db
 
@@ -365,3 +368,56 @@ def test_switched_on_again_it_has_three_days_anew() -> None:
     finish_at(off, timezone.now())
 
     assert Webhook.objects.get().active
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_webhook_can_be_deleted_while_its_first_result_is_stored(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The row of its health, new and not yet committed, would be missed by the deletion."""
+    if connection.vendor == "sqlite":
+        pytest.skip("SQLite has one writer at a time")
+    webhook = make_webhook()
+    done = finish(webhook, result("timeout"))
+    noting, failures, note = threading.Event(), [], health.note
+
+    def note_late(*arguments: Any) -> health.Verdicts:
+        noting.set()
+        until(_somebody_waits_for_a_lock)
+        return note(*arguments)
+
+    monkeypatch.setattr(health, "note", note_late)
+
+    def work() -> None:
+        try:
+            store(done, TOKEN)
+        except Exception as error:  # noqa: BLE001 - shown by the test
+            failures.append(error)
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    assert noting.wait(30)
+    Webhook.objects.get().delete()
+    thread.join(60)
+
+    assert failures == []
+    row = Invocation.objects.earliest("pk")
+    assert (row.status, row.outcome, row.webhook) == ("failed", "timeout", None)
+
+
+def _somebody_waits_for_a_lock() -> bool:
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute(
+                "SELECT 1 FROM pg_stat_activity "
+                "WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            )
+        else:
+            cursor.execute(
+                "SELECT 1 FROM information_schema.innodb_trx t "
+                "JOIN information_schema.processlist p ON p.id = t.trx_mysql_thread_id "
+                "WHERE t.trx_state = 'LOCK WAIT' AND p.db = database()"
+            )
+        return cursor.fetchone() is not None

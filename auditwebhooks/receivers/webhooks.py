@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.db.models import QuerySet
 from django.db.models.signals import pre_delete
 
 from auditwebhooks.delivery.claim import WEBHOOK_DELETED
 from auditwebhooks.enums import Status
 from auditwebhooks.models import Invocation, Webhook
+from auditwebhooks.rows import locked
 
 
 def connect() -> None:
@@ -17,5 +19,27 @@ def connect() -> None:
 
 def _cancel_waiting(instance: Webhook, using: str, **kwargs: Any) -> None:
     """What waits for the webhook is cancelled; its invocations are kept."""
+    _keep_workers_out(instance, using)
     waiting = Invocation.objects.using(using).filter(webhook=instance, status=Status.PENDING)
     waiting.cancel(WEBHOOK_DELETED)
+
+
+def _keep_workers_out(webhook: Webhook, using: str) -> None:
+    """Until the deletion commits nobody stores a result, which may make the row of the health or
+    of a next attempt after the deletion has looked for such rows.
+
+    Who stores a result holds its row, and who claims one the webhook's. The rows come first, since
+    a result that is stored refers to the webhook, and again for what was claimed in between.
+    """
+    _hold(_sending(webhook, using), using)
+    _hold(QuerySet(Webhook, using=using).filter(pk=webhook.pk), using)
+    _hold(_sending(webhook, using), using)
+
+
+def _sending(webhook: Webhook, using: str) -> QuerySet[Invocation]:
+    rows = Invocation.objects.using(using).filter(webhook=webhook, status=Status.SENDING)
+    return rows.order_by("pk")
+
+
+def _hold(rows: QuerySet[Any], using: str) -> None:
+    list(locked(rows, using).values_list("pk"))

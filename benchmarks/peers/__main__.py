@@ -32,7 +32,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from benchmarks.delivery import ROOT, drop_postgresql_database, make_postgresql_database
+from benchmarks.delivery import drop_postgresql_database, make_postgresql_database
+from benchmarks.receiver import ROOT
 from benchmarks.writes import OPERATIONS
 
 MODES = ("transaction", "autocommit")
@@ -63,7 +64,7 @@ SIDES = (PLAIN, OURS, *PEERS)
 Taken = dict[tuple[str, str, str], list[float]]
 
 
-def python_of(side: Side) -> str:
+def python_of(side: Side, *more: str) -> str:
     """The interpreter that has what the side needs."""
     if side.package is None:
         return sys.executable
@@ -73,10 +74,8 @@ def python_of(side: Side) -> str:
         print(f"making {folder.name}", flush=True)
         subprocess.run([sys.executable, "-m", "venv", folder], check=True)
     same = [f"django=={version('django')}", f"psycopg[binary]=={version('psycopg')}"]
-    subprocess.run(
-        [python, "-m", "pip", "--disable-pip-version-check", "-q", "install", side.package, *same],
-        check=True,
-    )
+    install = [python, "-m", "pip", "--disable-pip-version-check", "-q", "install"]
+    subprocess.run([*install, side.package, *more, *same], check=True)
     return python
 
 
