@@ -31,6 +31,8 @@ class Lane:
         self.configure(webhook)
         # Its last call took long, or found nobody.
         self.is_slow = is_slow
+        # When rows were looked for last, of a slow one.
+        self.filled_at = 0.0
         self.waiting = Line()
         # Calls that threads make now, or will.
         self.calls: dict[Invocation, Future[None]] = {}
