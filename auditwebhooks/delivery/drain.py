@@ -43,6 +43,9 @@ T = TypeVar("T")
 
 # How often the tables are looked at while nothing is found.
 LOOK_EVERY = 0.05
+# Right after work more is likely: half of this is what a change waits on average.
+_LOOK_SOON = 0.015
+_SOON_FOR = 1.5
 # Results are stored together: so many, or what came within so many seconds.
 _STORE_ROWS = 200
 _STORE_EVERY = 0.05
@@ -73,6 +76,8 @@ class Drain:
         self._lock = threading.Lock()
         self._leaving = False
         self._behind = False
+        # Slow lanes were not all looked at: none gets a second call before another its first.
+        self._is_partial = False
         self._tended_at = 0.0
 
     def __enter__(self) -> Drain:
@@ -109,7 +114,8 @@ class Drain:
         started = last_work = time.monotonic()
         while True:
             found = self._try(self._look, False)
-            self._collect(wait=0 if found else LOOK_EVERY)
+            is_soon = not self._held and time.monotonic() - last_work < _SOON_FOR
+            self._collect(wait=0 if found else _LOOK_SOON if is_soon else LOOK_EVERY)
             made += self._try(self._store, 0)
             now = time.monotonic()
             if found or self._held:
@@ -184,9 +190,10 @@ class Drain:
         # A claim for each of fifty dead receivers takes a quarter of a second, in which nothing
         # would be begun for the others: the rest has its turn at the next look.
         until = time.monotonic() + _SLOW_SECONDS
+        self._is_partial = False
         for due, lane in sorted(slow, key=lambda one: one[1].filled_at):
             if time.monotonic() > until:
-                found = True
+                found = self._is_partial = True
                 break
             found = self._fill(due, lane, now) or found
             lane.filled_at = time.monotonic()
@@ -250,14 +257,14 @@ class Drain:
             for lane in self._lanes.values():
                 while lane.may_start and not lane.is_slow:
                     self._submit(lane)
-                if lane.may_start:
+                if lane.may_start and not (self._is_partial and lane.in_flight):
                     slow.append(lane)
             # Those that have the fewest calls under way first.
             slow = deque(sorted(slow, key=attrgetter("in_flight")))
             while slow and self._slow_calls < max(conf.concurrency // 2, 1):
                 lane = slow.popleft()
                 self._submit(lane)
-                if lane.may_start:
+                if lane.may_start and not self._is_partial:
                     slow.append(lane)
 
     def _submit(self, lane: Lane) -> None:
