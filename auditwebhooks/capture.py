@@ -26,7 +26,7 @@ from auditwebhooks.exceptions import AuditWebhooksError
 from auditwebhooks.models import Event
 from auditwebhooks.recording import Draft, draft, insert
 from auditwebhooks.registry import ModelClass, Options
-from auditwebhooks.rows import Fetched, read_row
+from auditwebhooks.rows import Fetched, OnInstance, read_row
 from auditwebhooks.snapshot import AnyField, changed_fields, snapshot
 from auditwebhooks.subject import Subject, describe, name_of, nameless, subject_of, write
 
@@ -173,7 +173,7 @@ def batched(batch: Batch) -> Iterator[None]:
         _batch.reset(token)
 
 
-class Deletion:
+class Deletion(OnInstance):
     """One row on its way out. A multi-table child sends signals for itself and its parents; the
     most derived audited class speaks for the row."""
 
@@ -348,8 +348,14 @@ def _after_save(
 
 def _was_written(one: AnyField, update_fields: Collection[str] | None) -> bool:
     """Django names the fields of an instance that has not loaded all. One that was written and is
-    not loaded was an expression, whose value the database did not give back."""
-    return update_fields is None or one.name in update_fields or one.attname in update_fields
+    not loaded was an expression, whose value the database did not give back. A generated one
+    follows those that were written."""
+    return (
+        update_fields is None
+        or one.generated
+        or one.name in update_fields
+        or one.attname in update_fields
+    )
 
 
 def must_be_read(fields: Iterable[AnyField], values: Mapping[str, Any]) -> bool:

@@ -7,7 +7,7 @@ from functools import wraps
 from typing import Any
 
 from django.conf import settings
-from django.db import models, router
+from django.db import connections, models, router
 
 from auditwebhooks import capture, members
 from auditwebhooks.audited import audit_managers
@@ -24,7 +24,9 @@ def audit(model: ModelClass) -> None:
         model._auditwebhooks_instrumented = True  # type: ignore[attr-defined]
         model.save_base = _in_transaction(model.save_base)  # type: ignore[method-assign]
         model.delete = _watched(model.delete)  # type: ignore[method-assign]
-        model._do_update = _telling_before(model._do_update)  # type: ignore[method-assign]
+        if model._do_update is models.Model._do_update:
+            # A host's own, such as an optimistic lock, is left to write the row.
+            model._do_update = _telling_before(model._do_update)  # type: ignore[method-assign]
     for sender in _senders(model):
         audited = registry.audited_as(sender)
         if audited is not None:
@@ -148,10 +150,12 @@ def _telling_before(original: Callable[..., Any]) -> Callable[..., Any]:
 
 def _watched(original: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(original)
-    def delete(self: models.Model, using: str | None = None, *args: Any, **kwargs: Any) -> Any:
-        if not capture.is_recording():
-            return original(self, using, *args, **kwargs)
+    def delete(self: models.Model, *args: Any, **kwargs: Any) -> Any:
+        # The host's own may take other arguments than Django's.
+        using = kwargs.get("using", args[0] if args else None)
+        if not capture.is_recording() or not (using is None or using in connections):
+            return original(self, *args, **kwargs)
         with changes.deleting(self, _database(self, using)):
-            return original(self, using, *args, **kwargs)
+            return original(self, *args, **kwargs)
 
     return delete

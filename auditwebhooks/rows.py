@@ -84,6 +84,14 @@ class Select:
         return None if row is None else Fetched(self, row, connection)
 
 
+class OnInstance:
+    """What waits on an instance of the host's while it is written. A copy or a pickle of the
+    instance, as a receiver of its signals may make for a task, has None in its place."""
+
+    def __reduce__(self) -> tuple[type[None], tuple[()]]:
+        return type(None), ()
+
+
 class Fetched(NamedTuple):
     """A row as the driver gave it."""
 

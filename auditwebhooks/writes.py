@@ -13,7 +13,7 @@ from django.db import connections, models
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import sql
 
-from auditwebhooks.rows import Fetched, Rows, Select, fetch_row, select_by_key
+from auditwebhooks.rows import Fetched, OnInstance, Rows, Select, fetch_row, select_by_key
 
 # The common table expression of an UPDATE: the row as it stood.
 _BEFORE = "auditwebhooks_before"
@@ -86,17 +86,22 @@ def _told_by_update(select: Select) -> str:
     return f"FROM {_BEFORE} WHERE {select.key_column} = %s RETURNING {_columns(select)}"
 
 
-class DeleteWatch:
+class DeleteWatch(OnInstance):
     """An ``execute_wrapper`` around ``instance.delete()``: it has the DELETE of the row return
     it. A statement that names its table before that may write the row, so the row is read first.
     """
 
-    def __init__(self, model: type[models.Model], using: str) -> None:
-        self._model = model
+    def __init__(self, instance: models.Model, using: str) -> None:
+        self._instance = instance
+        self._model = type(instance)
         self._using = using
         self._pk: Any = None
         self._select: Select | None = None
         self._row: Fetched | None = None
+
+    def is_of(self, instance: models.Model) -> bool:
+        """A shallow copy of an instance has its watch too."""
+        return self._instance is instance
 
     def begin(self, pk: Any, attnames: tuple[str, ...]) -> None:
         """The row with this key is about to go."""
@@ -122,7 +127,10 @@ class DeleteWatch:
         context: dict[str, Any],
     ) -> Any:
         select = self._select
-        if select is None or select.table not in statement:
+        if select is None:
+            return execute(statement, params, many, context)
+        # psycopg takes objects, too, which may name any table.
+        if isinstance(statement, str) and select.table not in statement:
             return execute(statement, params, many, context)
         key = select.key.get_db_prep_value(self._pk, connections[self._using])
         if statement != _delete_of_one(select) or list(params or ()) != [key]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import threading
 import uuid
 from collections.abc import Callable, Iterator
@@ -14,12 +16,13 @@ import pytest
 from django.db import DatabaseError, connection, models, transaction
 from django.db.models import F, Value
 from django.db.models.functions import Concat, Upper
-from django.db.models.signals import pre_delete, pre_save
-from django.test.utils import CaptureQueriesContext
+from django.db.models.signals import post_delete, post_save, pre_delete, pre_save
+from django.test.utils import CaptureQueriesContext, isolate_apps
 
 import auditwebhooks
-from auditwebhooks import rows, writes
+from auditwebhooks import instrument, rows, writes
 from auditwebhooks.models import Event
+from auditwebhooks.registry import registry
 from tests.testapp.models import Article, ArticleProxy, Cafe, Everything, Place, Seat, Tag
 
 pytestmark = pytest.mark.django_db
@@ -67,6 +70,35 @@ def meanwhile(function: Callable[[], Any]) -> None:
     thread.start()
     thread.join(30)
     assert not thread.is_alive()
+
+
+@pytest.fixture
+def article() -> Article:
+    return Article.objects.create(title="a")
+
+
+def _pickled(instance: Any) -> Any:
+    return pickle.loads(pickle.dumps(instance))  # noqa: S301 - made here
+
+
+@pytest.fixture
+def table(transactional_db: None) -> Iterator[Callable[[Any], Any]]:
+    """Audits a model that one test has made, and has its table for that long."""
+    made: list[Any] = []
+
+    def make(model: Any) -> Any:
+        made.append(model)
+        with connection.schema_editor() as editor:
+            editor.create_model(model)
+        return auditwebhooks.register(model)
+
+    with isolate_apps("tests.testapp"):
+        yield make
+    for model in made:
+        del registry._options[model]
+        registry._audited.clear()
+        with connection.schema_editor() as editor:
+            editor.delete_model(model)
 
 
 def everything() -> Everything:
@@ -467,3 +499,115 @@ def test_a_field_that_cannot_be_read_back_does_not_fail_the_write(
     assert "could not be recorded" in caplog.text
     assert Event.objects.count() == recorded
     assert list(Article.objects.values_list("title")) == ([("b",)] if write == "update" else [])
+
+
+@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, _pickled])
+@pytest.mark.parametrize("signal", [pre_save, post_save, pre_delete, post_delete])
+def test_a_receiver_may_copy_the_instance(
+    signal: Any, duplicate: Callable[[Any], Any], article: Article
+) -> None:
+    """As it is given to a task."""
+    copies: list[Article] = []
+
+    def keep(instance: Article, **kwargs: Any) -> None:
+        copies.append(duplicate(instance))
+
+    article.stars = 5
+    with receiving(signal, keep):
+        article.save() if signal in (pre_save, post_save) else article.delete()
+
+    [kept] = copies
+    before = Event.objects.count()
+    kept.title = "kept"
+    kept.save(force_insert=Article.objects.count() == 0)
+    kept.delete()
+    assert previous()["title"] == "kept"
+    assert Event.objects.count() == before + 2
+
+
+def test_a_wrapper_that_a_new_connection_gets_meanwhile_stays(article: Article) -> None:
+    def late(execute: Any, *args: Any) -> Any:
+        return execute(*args)
+
+    def connected(**kwargs: Any) -> None:
+        connection.execute_wrappers.append(late)
+
+    with receiving(pre_delete, connected):
+        article.delete()
+    wrappers = list(connection.execute_wrappers)
+    connection.execute_wrappers.clear()
+    assert wrappers == [late]
+
+
+@pytest.mark.skipif(not ON_POSTGRESQL, reason="psycopg's")
+def test_a_receiver_may_execute_what_is_no_text(article: Article) -> None:
+    from psycopg import sql  # noqa: PLC0415 - PostgreSQL only
+
+    def ask(**kwargs: Any) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(sql.SQL("SELECT 1"))  # type: ignore[arg-type]
+
+    with receiving(pre_delete, ask):
+        article.delete()
+    assert previous()["title"] == "a"
+
+
+def test_a_hosts_own_update_writes_the_row(table: Callable[[Any], Any]) -> None:
+    class Versioned(models.Model):  # noqa: DJ008 - is never shown
+        version = models.IntegerField(default=0)
+        name = models.CharField(max_length=9)
+
+        class Meta:
+            app_label = "testapp"
+
+        def _do_update(self, base_qs: Any, *args: Any) -> Any:
+            rows = base_qs.filter(version=self.version)
+            return super()._do_update(rows, *args)  # type: ignore[misc]
+
+    table(Versioned)
+    stale = Versioned.objects.create(name="a")
+    Versioned.objects.update(version=1)
+    stale.name = "b"
+    with pytest.raises(DatabaseError):
+        stale.save(update_fields=["name"])
+    assert Versioned.objects.get().name == "a"
+
+
+def test_a_generated_field_follows_what_was_written(table: Callable[[Any], Any]) -> None:
+    class Doubled(models.Model):  # noqa: DJ008 - is never shown
+        number = models.IntegerField()
+        double = models.GeneratedField(
+            expression=F("number") * 2, output_field=models.IntegerField(), db_persist=True
+        )
+
+        class Meta:
+            app_label = "testapp"
+
+    table(Doubled)
+    doubled = Doubled.objects.get(pk=Doubled.objects.create(number=1).pk)
+    doubled.number = 2
+    doubled.save(update_fields=["number"])
+    assert (previous()["double"], last()["current_target_object"]["double"]) == (2, 4)
+    assert last()["metadata"]["changed_fields"] == ["number", "double"]
+
+
+@pytest.mark.parametrize(
+    ("delete", "arguments"),
+    [
+        (lambda self: models.Model.delete(self), {}),
+        (lambda self, *, hard: models.Model.delete(self), {"hard": True}),
+        (lambda self, by: models.Model.delete(self), {"by": "ada"}),
+    ],
+)
+def test_a_hosts_own_delete_takes_its_own_arguments(
+    delete: Callable[..., Any], arguments: dict[str, Any], article: Article
+) -> None:
+    watched = instrument._watched(delete)
+    watched(article, **arguments)
+    assert not Article.objects.exists()
+    assert previous()["title"] == "a"
+
+
+def test_a_hosts_own_delete_may_take_anything_first(article: Article) -> None:
+    instrument._watched(lambda self, by: models.Model.delete(self))(article, article)
+    assert previous()["title"] == "a"

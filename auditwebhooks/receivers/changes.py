@@ -12,7 +12,7 @@ from django.db.models.signals import post_delete, post_save, pre_delete, pre_sav
 from auditwebhooks import capture, writes
 from auditwebhooks.enums import Action
 from auditwebhooks.registry import ModelClass, Options
-from auditwebhooks.rows import Rows, fetch_row
+from auditwebhooks.rows import OnInstance, Rows, fetch_row
 
 # Where a change waits on its instance between the two signals around the write.
 _SAVES = "_auditwebhooks_saves"
@@ -31,7 +31,7 @@ def connect(sender: ModelClass, options: Options) -> None:
         post_delete.connect(_after_delete, sender, dispatch_uid=f"auditwebhooks.{label}")
 
 
-class _Saves(list[Any]):
+class _Saves(OnInstance, list[Any]):
     """The changes that wait for their post_save, the innermost save's last."""
 
     is_update = False
@@ -92,19 +92,27 @@ def write(
 @contextmanager
 def deleting(instance: models.Model, using: str) -> Iterator[None]:
     """Around ``instance.delete()``: the DELETE tells how the row stood, where it can."""
-    model = type(instance)
-    if _WATCH in instance.__dict__ or not writes.delete_tells(model, using):
+    if _watch_of(instance) is not None or not writes.delete_tells(type(instance), using):
         yield
         return
-    watch = writes.DeleteWatch(model, using)
+    watch = writes.DeleteWatch(instance, using)
     instance.__dict__[_WATCH] = watch
+    # Not by ``execute_wrapper``, which takes out whatever is the last: the first statement of a
+    # connection may have a host's receiver of ``connection_created`` put another behind it.
+    wrappers = connections[using].execute_wrappers
+    wrappers.append(watch)
     try:
-        with connections[using].execute_wrapper(watch):
-            yield
+        yield
     finally:
-        del instance.__dict__[_WATCH]
+        wrappers.remove(watch)
+        instance.__dict__.pop(_WATCH, None)
         # What a failed delete left.
         instance.__dict__.pop(_DELETE, None)
+
+
+def _watch_of(instance: models.Model) -> writes.DeleteWatch | None:
+    watch = instance.__dict__.get(_WATCH)
+    return watch if watch is not None and watch.is_of(instance) else None
 
 
 # Hosts send these signals themselves too, around an ``update()`` for example, and with less than
@@ -150,7 +158,7 @@ def _before_delete(
 ) -> None:
     if not connections[using].in_atomic_block:
         return
-    watch = instance.__dict__.get(_WATCH)
+    watch = _watch_of(instance)
     change = capture.before_delete(instance, using, tells_before=watch is not None)
     if change is None:
         return
@@ -165,7 +173,7 @@ def _after_delete(
     deletion = instance.__dict__.pop(_DELETE, None)
     if not isinstance(deletion, capture.Deletion):
         return
-    watch = instance.__dict__.get(_WATCH)
+    watch = _watch_of(instance)
     if watch is not None and deletion.change.is_unread:
         told = capture.with_before(deletion.change, watch.before())
         if told is None:
