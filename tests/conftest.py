@@ -14,6 +14,7 @@ from django_q.brokers import get_broker
 from django_q.conf import Conf
 
 from auditwebhooks.receiver import Answer, Delivery, Receiver
+from tests.browsing import chromium
 
 # Time is not what property tests judge; a busy machine must not fail them.
 hypothesis.settings.register_profile("auditwebhooks", deadline=None)
@@ -117,3 +118,24 @@ def configure(settings: Any) -> Callable[..., None]:
         settings.AUDITWEBHOOKS = {**settings.AUDITWEBHOOKS, **keys}
 
     return change
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with pytest.MonkeyPatch.context() as patch:
+        # Playwright runs a loop of its own in this thread.
+        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
+        with chromium() as running:
+            yield running
+
+
+@pytest.fixture
+def served(live_server: Any, settings: Any) -> str:
+    """Where a server runs that is as strict as a host's should be; its pages speak the language
+    of the browser."""
+    settings.MIDDLEWARE = ["tests.browsing.strict_policy", *settings.MIDDLEWARE]
+    settings.MIDDLEWARE[2:2] = [
+        "django.middleware.locale.LocaleMiddleware",
+        "django.middleware.csrf.CsrfViewMiddleware",
+    ]
+    return str(live_server.url)
