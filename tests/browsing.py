@@ -63,7 +63,11 @@ class Opened:
         self.faults: list[str] = []
         self.page.on("pageerror", lambda error: self.faults.append(str(error)))
         self.page.on("console", self._note)
-        self.page.on("dialog", lambda dialog: self.faults.append(dialog.message))
+        self.page.on("dialog", self._close)
+
+    def _close(self, dialog: Any) -> None:
+        self.faults.append(dialog.message)
+        dialog.dismiss()
 
     def _note(self, message: Any) -> None:
         # The browser tells of each answer such as 403 or 429, too.

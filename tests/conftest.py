@@ -9,9 +9,12 @@ from typing import Any
 import hypothesis
 import pytest
 import trustme
+from django.conf import settings as django_settings
 from django.core.cache import cache
+from django.test import override_settings
 from django_q.brokers import get_broker
 from django_q.conf import Conf
+from pytest_django.live_server_helper import LiveServer
 
 from auditwebhooks.receiver import Answer, Delivery, Receiver
 from tests.browsing import chromium
@@ -129,13 +132,21 @@ def browser() -> Iterator[Any]:
             yield running
 
 
-@pytest.fixture
-def served(live_server: Any, settings: Any) -> str:
+@pytest.fixture(scope="session")
+def strict_server(django_db_setup: None) -> Iterator[str]:
     """Where a server runs that is as strict as a host's should be; its pages speak the language
-    of the browser."""
-    settings.MIDDLEWARE = ["tests.browsing.strict_policy", *settings.MIDDLEWARE]
-    settings.MIDDLEWARE[2:2] = [
+    of the browser. A server of its own: middleware is loaded once, when a server starts."""
+    middleware = ["tests.browsing.strict_policy", *django_settings.MIDDLEWARE]
+    middleware[2:2] = [
         "django.middleware.locale.LocaleMiddleware",
         "django.middleware.csrf.CsrfViewMiddleware",
     ]
-    return str(live_server.url)
+    with override_settings(MIDDLEWARE=middleware):
+        server = LiveServer("localhost")
+    yield server.url
+    server.stop()
+
+
+@pytest.fixture
+def served(strict_server: str, transactional_db: None) -> str:
+    return strict_server
