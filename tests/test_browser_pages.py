@@ -111,7 +111,7 @@ def keys_of_rows(text: str) -> dict[str, int]:
         webhook,
         **common,
         status="failed",
-        outcome="validator",
+        outcome="validation",
         message=text,
         request_method="POST",
         request_url=f"https://hooks.example.com/{text}",
