@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse
+from django.test import Client
 
 POLICY = "default-src 'self'"
 
@@ -41,6 +43,36 @@ def chromium() -> Iterator[Any]:
         browser = running.chromium.launch(executable_path=program, args=["--no-sandbox"])
         yield browser
         browser.close()
+
+
+def log_in(context: Any, served: str, user: User) -> None:
+    client = Client()
+    client.force_login(user)
+    value = client.cookies["sessionid"].value
+    context.add_cookies([{"name": "sessionid", "value": value, "url": served}])
+
+
+class Opened:
+    """A page, and everything that went wrong in it."""
+
+    def __init__(self, browser: Any, served: str, user: User, **options: Any) -> None:
+        self.context = browser.new_context(base_url=served, **options)
+        log_in(self.context, served, user)
+        self.page = self.context.new_page()
+        self.page.set_default_timeout(10_000)
+        self.faults: list[str] = []
+        self.page.on("pageerror", lambda error: self.faults.append(str(error)))
+        self.page.on("console", self._note)
+        self.page.on("dialog", self._close)
+
+    def _close(self, dialog: Any) -> None:
+        self.faults.append(dialog.message)
+        dialog.dismiss()
+
+    def _note(self, message: Any) -> None:
+        # The browser tells of each answer such as 403 or 429, too.
+        if message.type == "error" and "Failed to load resource" not in message.text:
+            self.faults.append(message.text)
 
 
 def picture(page: Any, name: str) -> None:

@@ -9,11 +9,15 @@ from typing import Any
 import hypothesis
 import pytest
 import trustme
+from django.conf import settings as django_settings
 from django.core.cache import cache
+from django.test import override_settings
 from django_q.brokers import get_broker
 from django_q.conf import Conf
+from pytest_django.live_server_helper import LiveServer
 
 from auditwebhooks.receiver import Answer, Delivery, Receiver
+from tests.browsing import chromium
 
 # Time is not what property tests judge; a busy machine must not fail them.
 hypothesis.settings.register_profile("auditwebhooks", deadline=None)
@@ -117,3 +121,32 @@ def configure(settings: Any) -> Callable[..., None]:
         settings.AUDITWEBHOOKS = {**settings.AUDITWEBHOOKS, **keys}
 
     return change
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with pytest.MonkeyPatch.context() as patch:
+        # Playwright runs a loop of its own in this thread.
+        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
+        with chromium() as running:
+            yield running
+
+
+@pytest.fixture(scope="session")
+def strict_server(django_db_setup: None) -> Iterator[str]:
+    """Where a server runs that is as strict as a host's should be; its pages speak the language
+    of the browser. A server of its own: middleware is loaded once, when a server starts."""
+    middleware = ["tests.browsing.strict_policy", *django_settings.MIDDLEWARE]
+    middleware[2:2] = [
+        "django.middleware.locale.LocaleMiddleware",
+        "django.middleware.csrf.CsrfViewMiddleware",
+    ]
+    with override_settings(MIDDLEWARE=middleware):
+        server = LiveServer("localhost")
+    yield server.url
+    server.stop()
+
+
+@pytest.fixture
+def served(strict_server: str, transactional_db: None) -> str:
+    return strict_server

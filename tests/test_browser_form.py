@@ -9,11 +9,10 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
-from django.test import Client
 
 from auditwebhooks.models import Event, Webhook
 from auditwebhooks.receiver import Answer
-from tests.browsing import chromium, picture
+from tests.browsing import Opened, picture
 from tests.conftest import Inbox
 from tests.factories import make_event, make_webhook
 
@@ -23,51 +22,9 @@ ADD = "/admin/auditwebhooks/webhook/add/"
 HOSTILE = "<img src=x onerror=alert(1)><script>alert(2)</script>"
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with pytest.MonkeyPatch.context() as patch:
-        # Playwright runs a loop of its own in this thread.
-        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
-        with chromium() as running:
-            yield running
-
-
-@pytest.fixture
-def served(live_server: Any, settings: Any) -> str:
-    settings.MIDDLEWARE = ["tests.browsing.strict_policy", *settings.MIDDLEWARE]
-    settings.MIDDLEWARE.insert(2, "django.middleware.csrf.CsrfViewMiddleware")
-    return str(live_server.url)
-
-
 @pytest.fixture
 def operator() -> User:
     return User.objects.create_superuser("op", "op@example.com", "pw")
-
-
-def log_in(context: Any, served: str, user: User) -> None:
-    client = Client()
-    client.force_login(user)
-    value = client.cookies["sessionid"].value
-    context.add_cookies([{"name": "sessionid", "value": value, "url": served}])
-
-
-class Opened:
-    """A page, and everything that went wrong in it."""
-
-    def __init__(self, browser: Any, served: str, user: User, **options: Any) -> None:
-        self.context = browser.new_context(base_url=served, **options)
-        log_in(self.context, served, user)
-        self.page = self.context.new_page()
-        self.page.set_default_timeout(10_000)
-        self.faults: list[str] = []
-        self.page.on("pageerror", lambda error: self.faults.append(str(error)))
-        self.page.on("console", self._note)
-        self.page.on("dialog", lambda dialog: self.faults.append(dialog.message))
-
-    def _note(self, message: Any) -> None:
-        # The browser tells of each answer such as 403 or 429, too.
-        if message.type == "error" and "Failed to load resource" not in message.text:
-            self.faults.append(message.text)
 
 
 @pytest.fixture

@@ -215,7 +215,9 @@ def _when(waiting: Invocation) -> str:
     if webhook is None:
         return told
     if not webhook.active:
-        return f"{told} {_('It waits until the webhook is switched on.')}"
+        # gettext's tools do not look into an f-string.
+        waits = _("It waits until the webhook is switched on.")
+        return f"{told} {waits}"
     if webhook.paused_until is not None:
         held = _("The webhook is paused until %s.") % moment(webhook.paused_until)
         return f"{told} {held}"
