@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import pickle
+import threading
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -11,7 +13,7 @@ import pytest
 from cryptography.fernet import Fernet
 from django.core import serializers
 from django.core.exceptions import FieldError, ValidationError
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, OperationalError, connection, transaction
 from django.utils import timezone
 
 from auditwebhooks import signing
@@ -20,6 +22,7 @@ from auditwebhooks.exceptions import EncryptionError
 from auditwebhooks.models import Webhook, WebhookHealth
 from auditwebhooks.models.webhook import ROTATION_OVERLAP
 from auditwebhooks.payload import DEFAULT_TEMPLATE
+from auditwebhooks.receivers import webhooks
 from tests.factories import SECRET, make_webhook
 
 pytestmark = pytest.mark.django_db
@@ -544,3 +547,33 @@ def test_str_shows_the_name_only() -> None:
     assert unsaved(url="https://hooks.example.com/T0/x").masked_url == (
         "https://hooks.example.com/***"
     )
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_write_of_another_while_it_is_deleted_fails_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """On SQLite a transaction that has read may write no more once another has committed."""
+    webhook, other = make_webhook(name="one"), make_webhook(name="other")
+    hold = webhooks._hold
+
+    def another_writes() -> None:
+        with suppress(OperationalError), connection.cursor() as cursor:
+            if connection.vendor == "sqlite":
+                cursor.execute("PRAGMA busy_timeout = 0")
+            WebhookHealth.objects.create(webhook=other)
+        connection.close()
+
+    def hold_and_wait(rows: Any, using: str) -> None:
+        hold(rows, using)
+        if not threads:
+            threads.append(threading.Thread(target=another_writes))
+            threads[0].start()
+            threads[0].join(30)
+
+    threads: list[threading.Thread] = []
+    monkeypatch.setattr(webhooks, "_hold", hold_and_wait)
+    webhook.delete()
+
+    assert threads
+    assert list(Webhook.objects.all()) == [other]

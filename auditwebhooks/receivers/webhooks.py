@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.db import connections
 from django.db.models import QuerySet
 from django.db.models.signals import pre_delete
 
 from auditwebhooks.delivery.claim import WEBHOOK_DELETED
 from auditwebhooks.enums import Status
 from auditwebhooks.models import Invocation, Webhook
-from auditwebhooks.rows import locked
+from auditwebhooks.rows import locked, take_write_lock
 
 
 def connect() -> None:
@@ -19,6 +20,8 @@ def connect() -> None:
 
 def _cancel_waiting(instance: Webhook, using: str, **kwargs: Any) -> None:
     """What waits for the webhook is cancelled; its invocations are kept."""
+    # Before anything is read: the DELETE comes last.
+    take_write_lock(connections[using], Invocation)
     _keep_workers_out(instance, using)
     waiting = Invocation.objects.using(using).filter(webhook=instance, status=Status.PENDING)
     waiting.cancel(WEBHOOK_DELETED)
