@@ -144,6 +144,8 @@ class TestListen:
             env={**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings"},
             stdout=subprocess.PIPE,
             text=True,
+            # What a shell starts in the background ignores it, and so would its children.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         try:
             url = process.stdout.readline().split()[2]
@@ -154,6 +156,7 @@ class TestListen:
             rest, _ = process.communicate(timeout=20)
         finally:
             process.kill()
+            process.communicate()
         assert rest.endswith("Stopped.\n")
         assert process.returncode == 0
 
