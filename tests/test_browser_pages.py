@@ -17,6 +17,7 @@ from django.utils import timezone
 import auditwebhooks
 from auditwebhooks.models import Replay, Webhook, WebhookHealth
 from auditwebhooks.payload import sample
+from auditwebhooks.rules import NAME_LENGTH
 from tests.browsing import Opened, picture
 from tests.conftest import Inbox
 from tests.factories import make_event, make_invocation, make_webhook
@@ -97,7 +98,9 @@ def keys_of_rows(text: str) -> dict[str, int]:
         response_validators=[{"json_path": "$.data.ok", "expected_values": [text, "true"]}],
     )
     # What no form takes, too.
-    Webhook.objects.filter(pk=webhook.pk).update(name=text, event_types=[text], active=False)
+    Webhook.objects.filter(pk=webhook.pk).update(
+        name=text[:NAME_LENGTH], event_types=[text], active=False
+    )
     WebhookHealth.objects.create(
         webhook=webhook, disabled_reason=text, last_failure_at=now, consecutive_failures=3
     )
@@ -106,7 +109,11 @@ def keys_of_rows(text: str) -> dict[str, int]:
         fanned_out_at=now,
         **dict.fromkeys(("actor_id", "actor_name", "target_id", "target_name"), text),
     )
-    common = {"webhook_name": text, "event": event, "due_at": now + timedelta(hours=1)}
+    common = {
+        "webhook_name": text[:NAME_LENGTH],
+        "event": event,
+        "due_at": now + timedelta(hours=1),
+    }
     failed = make_invocation(
         webhook,
         **common,
@@ -138,7 +145,7 @@ def keys_of_rows(text: str) -> dict[str, int]:
     waiting = make_invocation(webhook, **common, attempt=2, trigger="retry")
     replay = Replay.objects.create(
         webhook=webhook,
-        webhook_name=text,
+        webhook_name=text[:NAME_LENGTH],
         since=now - timedelta(days=1),
         until=now,
         event_types=[text],
