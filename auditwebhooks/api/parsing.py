@@ -24,9 +24,6 @@ from rest_framework.views import APIView
 # Much deeper than anything that a field holds.
 MOST_NESTED = 20
 
-OF_NO_FIELD = str(api_settings.NON_FIELD_ERRORS_KEY)
-
-
 # Nothing, or the boundary that ends a form.
 _EMPTY_FORM = re.compile(rb"(?:--[^\s]+--)?")
 
@@ -79,17 +76,16 @@ class NothingParser(BaseParser):
         return {}
 
 
-def _renderers() -> list[type[BaseRenderer]]:
-    """JSON; and pages for people, where the host has them for its own API."""
-    hosts: Any = api_settings.DEFAULT_RENDERER_CLASSES
-    return [JSONRenderer, *(one for one in hosts if one is BrowsableAPIRenderer)]
-
-
 class JSONView(APIView):
     """What the host's settings make of its own API does not change what this one means."""
 
     parser_classes = [JSONOnlyParser]
-    renderer_classes = _renderers()
+
+    def get_renderers(self) -> list[BaseRenderer]:
+        """JSON; and pages for people, where the host has them for its own API."""
+        hosts: Any = api_settings.DEFAULT_RENDERER_CLASSES
+        pages = [BrowsableAPIRenderer()] if BrowsableAPIRenderer in hosts else []
+        return [JSONRenderer(), *pages]
 
     def get_parsers(self) -> list[BaseParser]:
         parsers = list(super().get_parsers())
@@ -130,7 +126,7 @@ def _no_number(constant: str) -> None:
 
 def _refuse_what_nothing_stores(data: Any) -> None:
     """By field, where there are fields."""
-    fields = data if isinstance(data, dict) else {OF_NO_FIELD: data}
+    fields = data if isinstance(data, dict) else {_of_no_field(): data}
     errors: dict[str, list[str]] = {}
     for name, value in fields.items():
         for reason in _reasons(name):
@@ -172,4 +168,8 @@ def _too_deep() -> str:
 
 
 def _refusal(reason: str) -> ValidationError:
-    return ValidationError({OF_NO_FIELD: [reason]})
+    return ValidationError({_of_no_field(): [reason]})
+
+
+def _of_no_field() -> str:
+    return str(api_settings.NON_FIELD_ERRORS_KEY)
