@@ -236,7 +236,7 @@ def explain_all(webhook: Webhook, count: int) -> list[str]:
         now, token = timezone.now(), uuid.uuid4().hex
         claim.due_webhooks(now)
         claimed = claim.claim(webhook, count, now, token)
-        claim.renew(webhook, [one.pk for one in claimed], token)
+        claim.renew([one.pk for one in claimed], token, claim.lease(webhook))
         claim.give_back([one.pk for one in claimed], token)
         found += scans
     record(1000)

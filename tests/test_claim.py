@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from copy import copy
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import connections
+from django.db import connection, connections
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from auditwebhooks.delivery import claim
@@ -146,11 +149,11 @@ def test_a_lease_is_renewed_by_its_holder_only() -> None:
     claim.claim(webhook, 5, long_ago + timedelta(hours=1), "t1")
     Invocation.objects.update(lease_until=long_ago)
 
-    claim.renew(webhook, [invocation.pk], "another")
+    claim.renew([invocation.pk], "another", claim.lease(webhook))
     invocation.refresh_from_db()
     assert invocation.lease_until == long_ago
 
-    claim.renew(webhook, [invocation.pk], "t1")
+    claim.renew([invocation.pk], "t1", claim.lease(webhook))
     invocation.refresh_from_db()
     assert invocation.lease_until > timezone.now()
 
@@ -233,3 +236,38 @@ def test_claims_of_two_workers_never_overlap() -> None:
 
     everything = [pk for mine in taken.values() for pk in mine]
     assert len(everything) == len(set(everything)) == 60
+
+
+def test_the_backlog_of_a_paused_webhook_is_not_read_at_each_look() -> None:
+    if connection.vendor != "postgresql":
+        pytest.skip("PostgreSQL alone would join, and plans by what it believes of the backlog")
+    now = timezone.now()
+    dead = make_webhook()
+    WebhookHealth.objects.create(
+        webhook=dead,
+        paused_until=now + timedelta(hours=1),
+        pause_reason="retry_after",
+        paused_configuration=dead.updated_at,
+    )
+    make_invocation(make_webhook())
+    row = make_invocation(dead)
+    with connection.cursor() as cursor:
+        # What it knows is older than the backlog.
+        cursor.execute("ANALYZE auditwebhooks_invocation")
+    blank = Invocation(webhook=dead, created_at=now, due_at=now, trigger=row.trigger)
+    rows = [copy(blank) for _ in range(3000)]
+    Invocation.objects.bulk_create(rows)
+
+    with CaptureQueriesContext(connection) as queries:
+        assert len(claim.due_webhooks(timezone.now())) == 1
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {queries[0]['sql']}")
+        [[plan]] = cursor.fetchone()
+
+    assert sum(node["Actual Rows"] * node["Actual Loops"] for node in _nodes(plan["Plan"])) < 50
+
+
+def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for one in plan.get("Plans", ()):
+        yield from _nodes(one)

@@ -13,11 +13,15 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import InterfaceError, OperationalError
+from django.db import InterfaceError, OperationalError, connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from auditwebhooks.delivery import claim, drain
 from auditwebhooks.delivery.drain import Drain, is_due
+from auditwebhooks.delivery.lane import Lane
+from auditwebhooks.delivery.send import Result
+from auditwebhooks.enums import Outcome
 from auditwebhooks.models import Event, Invocation, Webhook, WebhookHealth
 from auditwebhooks.receiver import Answer, Delivery
 from tests.conftest import Inbox
@@ -400,8 +404,7 @@ def test_leases_are_renewed_while_a_call_lasts(
         return Answer()
 
     inbox.answer = answer
-    webhook = make_webhook(url=inbox.url)
-    make_invocation(webhook)
+    held = [make_invocation(make_webhook(url=inbox.url)) for _ in range(2)]
     past = timezone.now() - timedelta(seconds=5)
     seen: list[Any] = []
 
@@ -410,16 +413,21 @@ def test_leases_are_renewed_while_a_call_lasts(
             Invocation.objects.update(lease_until=past)
             seen.append(past)
         elif seen:
-            seen.append(Invocation.objects.get().lease_until)
+            seen.extend(Invocation.objects.values_list("lease_until", flat=True))
             release.set()
         return True
 
-    with Drain() as engine:
+    with CaptureQueriesContext(connection) as queries, Drain() as engine:
         engine.run(keep=keep)
         engine.finish()
 
-    assert seen[1] > timezone.now()
-    assert statuses() == {"succeeded": 1}
+    assert min(seen[1:3]) > timezone.now()
+    assert statuses() == {"succeeded": 2}
+    renewals = [
+        one["sql"] for one in queries if re.search(r"SET \W?lease_until\W? = ", one["sql"])
+    ]
+    # Of all webhooks in one statement.
+    assert any(all(f"{one.pk}" in text for one in held) for text in renewals), renewals
 
 
 @pytest.mark.parametrize("key", ["SEND", "ENABLED"])
@@ -683,3 +691,42 @@ def test_many_dead_webhooks_leave_room_for_one_that_answers(inbox: Inbox, config
     # Half of the threads, and no dead one has two before another has one.
     assert sorted(calls.values()) == [1, 1, 1, 1]
     assert statuses() == {"succeeded": 330}
+
+
+def test_a_receiver_that_fails_at_once_rests_between_its_calls(
+    inbox: Inbox, configure: Any
+) -> None:
+    configure(PER_WEBHOOK_CONCURRENCY=1)
+    inbox.answer = lambda delivery: Answer(status=500)
+    webhook = make_webhook(url=inbox.url)
+    for _ in range(60):
+        make_invocation(webhook)
+
+    with Drain() as engine:
+        engine.run(seconds=2)
+        engine.finish()
+
+    # All of them would have been called, 60 calls take a fifth of a second.
+    assert 5 <= len(inbox.deliveries) < 20
+
+
+def test_an_answer_ends_the_rests(inbox: Inbox) -> None:
+    lane = Lane(make_webhook(url=inbox.url), is_slow=False)
+    lane.take([make_invocation(lane.webhook)])
+    for _ in range(4):
+        lane.judge(_result(Outcome.CONNECTION))
+    assert lane.may_start
+
+    lane.judge(_result(Outcome.SUCCESS))
+    for _ in range(4):
+        lane.judge(_result(Outcome.CONNECTION))
+    assert lane.may_start
+
+    lane.judge(_result(Outcome.CONNECTION))
+    assert not lane.may_start
+    assert lane.room() == 0
+
+
+def _result(outcome: Outcome) -> Result:
+    now = timezone.now()
+    return Result(outcome=outcome, message="", started_at=now, finished_at=now)

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 
 from django.db import connections, router, transaction
-from django.db.models import Exists, F, OuterRef, Q, QuerySet
+from django.db.models import F, OuterRef, Q, QuerySet, Subquery
 from django.utils import timezone
 from django.utils.translation import gettext_lazy
 
@@ -56,10 +56,14 @@ class DueWebhook:
 
 def due_webhooks(now: datetime) -> list[DueWebhook]:
     """The webhooks with something to send at that moment, which may be a little ahead."""
-    due = Invocation.objects.filter(webhook=OuterRef("pk"), status=Status.PENDING, due_at__lte=now)
+    waiting = Invocation.objects.filter(webhook=OuterRef("pk"), status=Status.PENDING)
+    # Not Exists: PostgreSQL would join, and while its statistics know nothing of the backlog of a
+    # dead webhook, it would read all of it at each look.
+    first = waiting.order_by("due_at", "id").values("due_at")[:1]
     rows = (
         Webhook.objects.primary()
-        .filter(may_send(now), Exists(due))
+        .alias(first_due_at=Subquery(first))
+        .filter(may_send(now), first_due_at__lte=now)
         .values_list(
             "pk",
             "updated_at",
@@ -217,9 +221,9 @@ def lease(webhook: Webhook) -> timedelta:
     return timedelta(seconds=webhook.timeout) + _LEASE_MARGIN
 
 
-def renew(webhook: Webhook, ids: Collection[int], token: str) -> None:
+def renew(ids: Collection[int], token: str, lease: timedelta) -> None:
     """The rows are still held: being sent, or waiting for their turn in this process."""
-    _held(ids, token).update(lease_until=timezone.now() + lease(webhook))
+    _held(ids, token).update(lease_until=timezone.now() + lease)
 
 
 def give_back(ids: Collection[int], token: str) -> None:

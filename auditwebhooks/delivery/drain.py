@@ -12,7 +12,7 @@ import queue as queues
 import threading
 import time
 import uuid
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
@@ -53,7 +53,7 @@ _STORE_EVERY = 0.05
 _TEND_EVERY = 1.0
 _HAND_MOST = 2048
 # Of one look, for claims of webhooks whose receivers are slow or dead.
-_SLOW_SECONDS = 0.02
+_SLOW_SECONDS = 0.01
 # How long a database may fail before the run ends.
 _TROUBLE_SECONDS = 15.0
 
@@ -66,6 +66,7 @@ class Drain:
         self._pool = ThreadPoolExecutor(conf.concurrency, thread_name_prefix="auditwebhooks")
         self._finished: queues.SimpleQueue[Finished] = queues.SimpleQueue()
         self._unstored: list[Finished] = []
+        self._unstored_since = 0.0
         # Calls of slow lanes that threads are making now.
         self._slow_calls = 0
         # Since when the database fails; None while it works.
@@ -111,12 +112,16 @@ class Drain:
         then: see ``finish``. Returns how many attempts were made.
         """
         made = 0
-        started = last_work = time.monotonic()
+        started = last_found = last_work = time.monotonic()
         while True:
             found = self._try(self._look, False)
-            is_soon = not self._held and time.monotonic() - last_work < _SOON_FOR
-            self._collect(wait=0 if found else _LOOK_SOON if is_soon else LOOK_EVERY)
-            made += self._try(self._store, 0)
+            if found:
+                last_found = time.monotonic()
+            # Calls that last, to receivers that hang, say nothing of what comes.
+            is_soon = time.monotonic() - last_found < _SOON_FOR and not self._has_enough
+            self._collect(wait=_LOOK_SOON if is_soon else LOOK_EVERY)
+            if self._is_worth_storing():
+                made += self._try(self._store, 0)
             now = time.monotonic()
             if found or self._held:
                 last_work = now
@@ -288,16 +293,31 @@ class Drain:
                 self._submit(lane)
 
     def _collect(self, wait: float) -> None:
-        """Take the results that are there; waits for the first, and shortly for its followers."""
+        """Take the results that come meanwhile. Ends sooner where no more can come."""
         results = self._unstored
         until = time.monotonic() + wait
         while len(results) < _STORE_ROWS:
+            left = 0.0 if results and not self._is_calling else until - time.monotonic()
             try:
-                results.append(self._finished.get(timeout=max(until - time.monotonic(), 0)))
+                results.append(self._finished.get(timeout=max(left, 0)))
             except queues.Empty:
                 break
             if len(results) == 1:
-                until = time.monotonic() + _STORE_EVERY
+                self._unstored_since = time.monotonic()
+
+    def _is_worth_storing(self) -> bool:
+        """Together it takes less time: others that come soon are waited for."""
+        is_full = len(self._unstored) >= _STORE_ROWS or not self._is_calling
+        return is_full or time.monotonic() - self._unstored_since >= _STORE_EVERY
+
+    @property
+    def _has_enough(self) -> bool:
+        """Whether rows wait for threads: then looking for more takes time from them."""
+        return any(lane.waiting.ready and not lane.is_slow for lane in self._lanes.values())
+
+    @property
+    def _is_calling(self) -> bool:
+        return any(lane.in_flight for lane in self._lanes.values())
 
     def _store(self) -> int:
         results = self._unstored
@@ -324,9 +344,14 @@ class Drain:
         return keep(self._behind)
 
     def _renew(self) -> None:
+        """With one statement for all webhooks of the same timeout: a hundred receivers that hang
+        must not hold up the others."""
+        held: dict[timedelta, list[int]] = defaultdict(list)
         for lane in self._lanes.values():
-            if lane.held:
-                claim.renew(lane.webhook, self._ids(lane), self._token)
+            held[claim.lease(lane.webhook)] += self._ids(lane)
+        for lease, ids in held.items():
+            if ids:
+                claim.renew(ids, self._token, lease)
 
     def _ids(self, lane: Lane) -> list[int]:
         with self._lock:

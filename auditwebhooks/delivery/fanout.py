@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import partial
 
 from django.db import connections, router, transaction
 from django.db.models import Max
@@ -64,23 +65,16 @@ def _rows(events: Sequence[Event], using: str, now: datetime) -> list[Row]:
     webhooks = list(
         Webhook.objects.using(using).only("id", "name", "event_types", "active_periods")
     )
-    blanks = {
-        webhook.pk: columns_of(
-            Invocation(
-                webhook_id=webhook.pk,
-                webhook_name=webhook.name,
-                trigger=Trigger.EVENT,
-                created_at=now,
-                due_at=now,
-            ),
-            using,
-        )
+    blank = columns_of(Invocation(trigger=Trigger.EVENT, created_at=now, due_at=now), using)
+    as_stored = partial(Webhook._meta.pk.get_db_prep_save, connection=connections[using])
+    blanks = [
+        (webhook, {**blank, "webhook_id": as_stored(webhook.pk), "webhook_name": webhook.name})
         for webhook in webhooks
-    }
+    ]
     return [
-        tuple({**blanks[webhook.pk], "event_id": event.pk, "order_key": key}.values())
+        tuple({**blank, "event_id": event.pk, "order_key": key}.values())
         for event, key in ((event, order_key(event)) for event in events)
-        for webhook in webhooks
+        for webhook, blank in blanks
         if webhook.was_collecting(event.created_at)
         and matches(event.event_type, webhook.event_types)
     ]

@@ -23,6 +23,12 @@ _RATE_OVER = 0.1
 # A call that takes longer is a slow one.
 _SLOW_MS = 1000
 
+# A receiver that failed so often in a row rests before its next call, longer each time: until the
+# breaker opens, one that refuses at once would take the time of all others.
+_FAILURES = 5
+_REST = 0.1
+_LONGEST_REST = 1.0
+
 
 class Lane:
     """One webhook: its configuration, its connections, and the rows claimed for it."""
@@ -33,6 +39,8 @@ class Lane:
         self.is_slow = is_slow
         # When rows were looked for last, of a slow one.
         self.filled_at = 0.0
+        self._failures = 0
+        self._rests_until = 0.0
         self.waiting = Line()
         # Calls that threads make now, or will.
         self.calls: dict[Invocation, Future[None]] = {}
@@ -64,6 +72,8 @@ class Lane:
 
     def room(self) -> int:
         """How many more rows to claim: few for a slow receiver, many for a fast one."""
+        if self._is_resting:
+            return 0
         least = 2 * conf.per_webhook_concurrency
         aim = max(min(int(self._rate * _SECONDS), _MOST), least)
         # Rows that wait for another of their target leave their places to others.
@@ -72,12 +82,22 @@ class Lane:
 
     @property
     def may_start(self) -> bool:
+        if self._is_resting:
+            return False
         return bool(self.waiting.ready) and self.in_flight < conf.per_webhook_concurrency
+
+    @property
+    def _is_resting(self) -> bool:
+        return time.monotonic() < self._rests_until
 
     def judge(self, result: Result) -> None:
         """How the call that ended now went."""
         failed = is_outage(result.outcome, result.response_status)
         self.is_slow = failed or result.duration_ms > _SLOW_MS
+        self._failures = self._failures + 1 if failed else 0
+        if self._failures >= _FAILURES:
+            rest = min((self._failures - _FAILURES + 1) * _REST, _LONGEST_REST)
+            self._rests_until = time.monotonic() + rest
 
     def take(self, invocations: list[Invocation]) -> None:
         if not self.held:
