@@ -269,7 +269,7 @@ def test_expected_values_are_entered_one_after_another(opened: Opened, inbox: In
     page = opened.page
     page.goto(ADD)
     fill(page, inbox)
-    page.get_by_label("Json Path").fill("$.data.status")
+    page.get_by_label("JSON Path").fill("$.data.status")
     values = page.get_by_label("Expected Values")
     for text in ("ok", "created", "wrong", HOSTILE):
         values.fill(text)
@@ -278,7 +278,7 @@ def test_expected_values_are_entered_one_after_another(opened: Opened, inbox: In
     page.get_by_role("button", name="Add", exact=False).and_(
         page.locator("[data-auditwebhooks-add]")
     ).nth(1).click()
-    page.get_by_label("Json Path").nth(1).fill("$.data.code")
+    page.get_by_label("JSON Path").nth(1).fill("$.data.code")
     page.get_by_label("Expected Values").nth(1).fill("200")
     chips = page.locator(".auditwebhooks-chip")
     assert [one.split("\u00d7")[0].strip() for one in chips.all_inner_texts()] == [

@@ -197,7 +197,7 @@ def test_from_login_to_a_delivered_webhook(
     page.get_by_label("Key").first.fill("Authorization")
     page.get_by_label("Value", exact=True).first.fill("Bearer canary")
     page.get_by_label("Timeout in seconds").fill("5")
-    page.get_by_label("Json Path").first.fill("$.data.ok")
+    page.get_by_label("JSON Path").first.fill("$.data.ok")
     page.get_by_label("Expected Values").first.fill("true")
     page.get_by_label("Expected Values").first.press("Enter")
     page.get_by_label("Event Types:", exact=True).fill("testapp.article.*")
@@ -307,7 +307,7 @@ def test_a_keyboard_is_enough(opened: Opened, inbox: Inbox) -> None:
     # It stands in the new row.
     page.keyboard.type("X-Team")
     keyboard.fill("Value", "blue")
-    keyboard.fill("Json Path", "$.data.ok")
+    keyboard.fill("JSON Path", "$.data.ok")
     keyboard.fill("Expected Values", "true")
     page.keyboard.press("Enter")
     page.keyboard.type("yes")
