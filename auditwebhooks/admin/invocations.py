@@ -43,11 +43,12 @@ class InvocationAdmin(ConfirmingAdmin):
         "time",
         "shown_webhook",
         "about",
-        "trigger",
-        "attempt",
+        # What matters most first: on a small screen one has to scroll to the last.
         "shown_status",
         "outcome",
         "http_status",
+        "trigger",
+        "attempt",
         "duration",
     )
     list_filter = (TimeFilter, WebhookFilter, StatusFilter, OutcomeFilter, TriggerFilter)
