@@ -157,6 +157,12 @@ def test_what_is_answered_is_what_is_told(schema: dict[str, Any]) -> None:
     assert "payload" not in components["AuditEvent"]["required"]
 
 
+def test_a_test_tells_both_bodies_and_perhaps_no_id(schema: dict[str, Any]) -> None:
+    told = schema["components"]["schemas"]["AuditTestedInvocation"]
+    assert told["properties"]["id"]["nullable"]
+    assert {"id", "request_body", "response_body"} <= set(told["required"])
+
+
 @pytest.mark.django_db
 def test_it_is_for_those_who_use_the_app() -> None:
     from rest_framework.test import APIClient

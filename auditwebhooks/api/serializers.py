@@ -242,6 +242,16 @@ class InvocationSerializer(LogSerializer, InvocationModelSerializer):
         read_only_fields = fields
 
 
+@component("AuditTestedInvocation")
+class TestedInvocationSerializer(InvocationSerializer):
+    """Of a test, as it is told to whoever made it."""
+
+    # Null where the webhook is not saved: such a test is not kept.
+    id = serializers.IntegerField(read_only=True, allow_null=True)
+    request_body = serializers.CharField(read_only=True)
+    response_body = serializers.CharField(read_only=True)
+
+
 @component("AuditEvent")
 class EventSerializer(LogSerializer, EventModelSerializer):
     actor_type = ActorTypeField(choices=ActorType.choices, read_only=True)

@@ -60,6 +60,7 @@ from auditwebhooks.api.serializers import (
     NoFields,
     ReplaySerializer,
     SelectionSerializer,
+    TestedInvocationSerializer,
     WebhookSerializer,
     WebhookValuesSerializer,
 )
@@ -296,7 +297,7 @@ class WebhookViewSet(JSONView, TaggedViewSet):
         return Response(
             {
                 "result": verdict(invocation),
-                "invocation": InvocationSerializer(invocation).data,
+                "invocation": TestedInvocationSerializer(invocation).data,
             }
         )
 
