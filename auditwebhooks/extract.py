@@ -6,7 +6,7 @@ MariaDB all rows in memory.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,6 +28,15 @@ class Columns:
     long: Mapping[str, str] = field(default_factory=dict)
     # Those of them whose length matters.
     measured: tuple[str, ...] = ()
+
+    def without(self, names: Collection[str]) -> Columns:
+        """``names``: of long ones."""
+        gone = {self.long[name] for name in names}
+        return Columns(
+            short=self.short,
+            long={name: column for name, column in self.long.items() if name not in names},
+            measured=tuple(column for column in self.measured if column not in gone),
+        )
 
 
 Row = dict[str, Any]

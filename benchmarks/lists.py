@@ -160,8 +160,8 @@ class Cost:
 
     @property
     def nodes(self) -> list[str]:
-        """Of the query that finds the rows of the page, the outermost first."""
-        lines = self.plans[-1] if self.plans else []
+        """Of the query that finds the keys of the page, the outermost first."""
+        lines = next((plan for plan in self.plans[::-1] if plan[0].startswith("Limit")), [])
         return [re.sub(r" +\(cost.*", "", line).strip(" ->") for line in lines if "(cost" in line]
 
 

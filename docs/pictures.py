@@ -235,7 +235,7 @@ def take_all(page: Any, keys: dict[str, int], receiver: str) -> None:
         '{"event": "{{event_type}}", "actor": "{{data.actor_id}}",'
         ' "object": "{{data.current_target_object}}"}'
     )
-    page.get_by_label("Json Path").first.fill("$.data.ok")
+    page.get_by_label("JSON Path").first.fill("$.data.ok")
     page.get_by_label("Expected Values").first.fill("true")
     page.get_by_label("Expected Values").first.press("Enter")
     page.get_by_role("button", name="Test", exact=True).click()

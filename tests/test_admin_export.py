@@ -39,7 +39,7 @@ def log_in(client: Client, *permissions: str) -> User:
 
 @pytest.fixture
 def viewer(client: Client) -> User:
-    return log_in(client, "view_event", "view_invocation")
+    return log_in(client, "view_event", "view_invocation", "see_payload")
 
 
 def text_of(response: Any) -> str:
@@ -188,6 +188,21 @@ def test_it_needs_the_permission_to_view(client: Client) -> None:
     client.logout()
     assert client.post(f"{INVOCATIONS}export/csv/").status_code == 302
     assert LogEntry.objects.count() == 1
+
+
+def test_payloads_and_bodies_are_exported_for_those_who_may_see_them(client: Client) -> None:
+    log_in(client, "view_event", "view_invocation")
+    row = make_invocation(make_webhook(), request_body="sent", response_body="came")
+    with CaptureQueriesContext(connection) as queries:
+        event, *_others = json_of(client, f"{EVENTS}export/json/")
+        [told] = json_of(client, f"{INVOCATIONS}export/json/")
+
+    assert event["event_id"] == row.event.event_id  # type: ignore[union-attr]
+    assert "payload" not in event
+    assert told["request_headers"] == {}
+    assert {"request_body", "response_body"}.isdisjoint(told)
+    assert not any("payload_text" in one["sql"] for one in queries.captured_queries)
+    assert not any("_body" in one["sql"] for one in queries.captured_queries)
 
 
 def test_looking_exports_nothing(client: Client, viewer: User) -> None:

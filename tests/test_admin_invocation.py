@@ -207,11 +207,11 @@ def test_the_list_has_its_columns(client: Client, operator: User) -> None:
         "time",
         "shown_webhook",
         "about",
-        "trigger",
-        "attempt",
         "shown_status",
         "outcome",
         "http_status",
+        "trigger",
+        "attempt",
         "duration",
     ]
     for words in ("SIEM", ">thing.moved Prod DB", "HTTP status", "401", "120 ms"):

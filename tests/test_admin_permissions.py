@@ -11,13 +11,14 @@ from django.test import Client
 from django.utils import timezone
 
 import auditwebhooks
-from auditwebhooks.models import Replay
+from auditwebhooks.models import Event, Replay
 from tests.factories import SECRET, make_event, make_invocation, make_webhook
 from tests.testapp.models import Article
 
 pytestmark = pytest.mark.django_db
 
 VIEWS = ("view_event", "view_invocation", "view_webhook", "view_replay", "view_article")
+SEES_ALL = (*VIEWS, "see_payload")
 
 # Each leads further only where it is followed by somebody who may.
 SETS = [
@@ -27,8 +28,10 @@ SETS = [
     ("view_event", "view_article"),
     ("view_replay", "view_webhook"),
     VIEWS,
+    SEES_ALL,
+    ("see_payload",),
     ("resend_invocation",),
-    (*VIEWS, "resend_invocation"),
+    (*SEES_ALL, "resend_invocation"),
 ]
 
 
@@ -43,7 +46,15 @@ def everything() -> None:
     Article.objects.create(title="News")
     event = make_event()
     make_invocation(
-        webhook, event=event, status="failed", outcome="http_status", response_status=401
+        webhook,
+        event=event,
+        status="failed",
+        outcome="http_status",
+        request_url="https://hooks.example.com/***",
+        request_headers={"X-Key": "***"},
+        request_body="sent-body",
+        response_status=401,
+        response_body="answered-body",
     )
     make_invocation(webhook, event=event, attempt=2, trigger="retry")
     now = timezone.now()
@@ -83,7 +94,7 @@ def test_every_link_leads_somewhere_and_nothing_is_told(
     client: Client, permissions: tuple[str, ...]
 ) -> None:
     log_in(client, permissions)
-    pages = crawl(client, with_filters=permissions == VIEWS)
+    pages = crawl(client, with_filters=permissions == SEES_ALL)
 
     for page in pages.values():
         assert "canary" not in page
@@ -98,7 +109,7 @@ def test_every_link_leads_somewhere_and_nothing_is_told(
 
 
 def test_the_crawl_reaches_all_pages(client: Client) -> None:
-    log_in(client, VIEWS)
+    log_in(client, SEES_ALL)
     kinds = {re.sub(r"[0-9a-f]{8}-[0-9a-f-]+|\d+|\?.*", "", url) for url in crawl(client)}
 
     for kind in ("event", "invocation", "replay", "webhook"):
@@ -108,7 +119,39 @@ def test_the_crawl_reaches_all_pages(client: Client) -> None:
     assert "/admin/auditwebhooks/event//payload/" in kinds
 
 
-@pytest.mark.parametrize("permissions", [(), ("view_webhook",)])
+# The metadata of the mock event has the first.
+OF_PAYLOADS = ["203.0.113.7", "sent-body", "answered-body"]
+
+
+def test_payloads_and_bodies_are_for_those_who_may_see_them(client: Client) -> None:
+    log_in(client, SEES_ALL)
+    pages = crawl(client)
+    assert all(any(text in page for page in pages.values()) for text in OF_PAYLOADS)
+    for text in ("auditwebhooks-diff", "Copy as curl"):
+        assert any(text in page for page in pages.values())
+
+
+@pytest.mark.parametrize("permissions", [VIEWS, (*VIEWS, "resend_invocation")], ids="+".join)
+def test_nobody_else_sees_them(client: Client, permissions: tuple[str, ...]) -> None:
+    log_in(client, permissions)
+    pages = crawl(client)
+
+    for url, page in pages.items():
+        assert not [text for text in OF_PAYLOADS if text in page], url
+        assert "auditwebhooks-diff" not in page
+        assert "Copy as curl" not in page
+        assert "/payload/" not in page
+    told = "it takes the permission auditwebhooks.see_payload"
+    assert {url.split("/")[3] for url, page in pages.items() if told in page} == {
+        "event",
+        "invocation",
+    }
+    event = Event.objects.latest("id")
+    url = f"/admin/auditwebhooks/event/{event.pk}/payload/"
+    assert client.get(url).status_code == 403
+
+
+@pytest.mark.parametrize("permissions", [(), ("view_webhook",), ("see_payload",)])
 def test_the_logs_are_for_their_viewers(client: Client, permissions: tuple[str, ...]) -> None:
     log_in(client, permissions)
 

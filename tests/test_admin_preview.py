@@ -125,9 +125,13 @@ def test_those_that_the_webhook_collects_are_offered(client: Client) -> None:
     assert html.escape(HOSTILE) in page
 
 
-def test_whoever_may_not_see_events_gets_the_mock_one_only(client: Client) -> None:
+@pytest.mark.parametrize("seen", [(), ("view_event",), ("see_payload",)])
+def test_whoever_may_not_see_events_gets_the_mock_one_only(
+    client: Client, seen: tuple[str, ...]
+) -> None:
+    """An event and what is in it."""
     event = make_event(target_name="canary")
-    may(client, "add_webhook", "view_webhook", "test_webhook")
+    may(client, "add_webhook", "view_webhook", "test_webhook", *seen)
     page = client.get(ADD).content.decode()
 
     assert "preview_event" not in page

@@ -299,7 +299,7 @@ def test_a_viewer_does_not_see_the_path_of_the_url() -> None:
 
 
 def test_logs_are_listed_newest_first_and_filtered() -> None:
-    client = someone("view_event", "view_invocation")
+    client = someone("view_event", "view_invocation", "see_payload")
     first, second = make_event(action="first"), make_event(action="second")
     webhook = make_webhook()
     make_invocation(webhook, event=first, status="failed")
@@ -419,7 +419,7 @@ def test_a_webhook_is_found_by_its_name_in_any_case() -> None:
 
 
 def test_a_list_of_invocations_has_bodies_when_it_is_asked_for_them() -> None:
-    client = someone("view_invocation")
+    client = someone("view_invocation", "see_payload")
     row = make_invocation(make_webhook(), request_body="sent", response_body="came")
     url = "/api/audit/invocations/"
 

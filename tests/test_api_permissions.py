@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 from django.core.signals import got_request_exception
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.urls import URLPattern
 from django.utils import timezone
 from django.views.debug import ExceptionReporter
@@ -27,41 +29,43 @@ pytestmark = pytest.mark.django_db
 ROLES: dict[str, tuple[str, ...] | None] = {
     "anonymous": None,
     "nobody": (),
-    "viewer": ("view_webhook", "view_invocation", "view_event", "view_replay"),
+    "viewer": ("view_webhook", "view_invocation", "view_event", "view_replay", "see_payload"),
+    # Sees who changed which object when, and how its deliveries went.
+    "watcher": ("view_webhook", "view_invocation", "view_event", "view_replay"),
     "editor": ("view_webhook", "add_webhook", "change_webhook"),
     "tester": ("view_webhook", "test_webhook"),
     "resender": ("view_invocation", "resend_invocation"),
     "deleter": ("view_webhook", "delete_webhook"),
     "all": (
         *("view_webhook", "add_webhook", "change_webhook", "delete_webhook", "test_webhook"),
-        *("view_invocation", "resend_invocation", "view_event", "view_replay"),
+        *("view_invocation", "resend_invocation", "view_event", "view_replay", "see_payload"),
     ),
 }
 
 # Every route and method; for each role the status, "-" for 401 or 403.
 TABLE = """
-                               anonymous nobody viewer editor tester resender deleter all
-GET    webhooks-list                   -      -    200    200    200        -     200 200
-POST   webhooks-list                   -      -      -    201      -        -       - 201
-GET    webhooks-detail                 -      -    200    200    200        -     200 200
-PUT    webhooks-detail                 -      -      -    200      -        -       - 200
-PATCH  webhooks-detail                 -      -      -    200      -        -       - 200
-DELETE webhooks-detail                 -      -      -      -      -        -     204 204
-POST   webhooks-test-values            -      -      -      -      -        -       - 200
-POST   webhooks-test-saved             -      -      -      -    200        -       - 200
-POST   webhooks-rotate-secret          -      -      -    200      -        -       - 200
-GET    webhooks-stats                  -      -    200    200    200        -     200 200
-GET    webhooks-replays                -      -    200      -      -      200       - 200
-POST   webhooks-replays                -      -      -      -      -      202       - 202
-POST   webhooks-cancel-replay          -      -      -      -      -      200       - 200
-GET    invocations-list                -      -    200      -      -      200       - 200
-GET    invocations-detail              -      -    200      -      -      200       - 200
-POST   invocations-send-again          -      -      -      -      -      201       - 201
-GET    events-list                     -      -    200      -      -        -       - 200
-GET    events-detail                   -      -    200      -      -        -       - 200
-GET    event-types                     -      -    200    200    200        -     200 200
-GET    payload-schema                  -      -    200    200    200        -     200 200
-GET    schema                          -      -    200    200    200      200     200 200
+                               anonymous nobody viewer watcher editor tester resender deleter all
+GET    webhooks-list                   -      -    200     200    200    200        -     200 200
+POST   webhooks-list                   -      -      -       -    201      -        -       - 201
+GET    webhooks-detail                 -      -    200     200    200    200        -     200 200
+PUT    webhooks-detail                 -      -      -       -    200      -        -       - 200
+PATCH  webhooks-detail                 -      -      -       -    200      -        -       - 200
+DELETE webhooks-detail                 -      -      -       -      -      -        -     204 204
+POST   webhooks-test-values            -      -      -       -      -      -        -       - 200
+POST   webhooks-test-saved             -      -      -       -      -    200        -       - 200
+POST   webhooks-rotate-secret          -      -      -       -    200      -        -       - 200
+GET    webhooks-stats                  -      -    200     200    200    200        -     200 200
+GET    webhooks-replays                -      -    200     200      -      -      200       - 200
+POST   webhooks-replays                -      -      -       -      -      -      202       - 202
+POST   webhooks-cancel-replay          -      -      -       -      -      -      200       - 200
+GET    invocations-list                -      -    200     200      -      -      200       - 200
+GET    invocations-detail              -      -    200     200      -      -      200       - 200
+POST   invocations-send-again          -      -      -       -      -      -      201       - 201
+GET    events-list                     -      -    200     200      -      -        -       - 200
+GET    events-detail                   -      -    200     200      -      -        -       - 200
+GET    event-types                     -      -    200     200    200    200        -     200 200
+GET    payload-schema                  -      -    200     200    200    200        -     200 200
+GET    schema                          -      -    200     200    200    200      200     200 200
 """
 
 NAMES = {"webhook": "webhooks", "invocation": "invocations", "event": "events"}
@@ -230,7 +234,8 @@ def test_what_each_reads_of_secrets(place: Place, role: str) -> None:
     for method, name, cells in rows():
         if method != "GET" or cells[role] == "-" or name == "schema":
             continue
-        queries = ["", "?include=body"] if name == "invocations-list" else [""]
+        has_bodies = name == "invocations-list" and "see_payload" in (ROLES[role] or ())
+        queries = ["", "?include=body"] if has_bodies else [""]
         for query in queries:
             answer = client.get(place.url(name) + query)
             assert answer.status_code == 200, (name, answer.content)
@@ -274,6 +279,45 @@ def test_who_makes_a_webhook_without_the_right_to_change_it_sees_no_path(place: 
 
     assert answer.status_code == 201
     assert leaks(answer.content.decode()) == []
+
+
+PAYLOAD = {"payload", "request_body", "response_body"}
+
+
+@pytest.mark.parametrize("role", ["viewer", "watcher", "all"])
+def test_payloads_and_bodies_take_a_permission_of_their_own(place: Place, role: str) -> None:
+    """Whoever has it not gets neither the fields nor a query that reads them."""
+    place.invocation.request_body = "canary-body"
+    place.invocation.save()
+    client = client_of(role)
+    may_see = "see_payload" in (ROLES[role] or ())
+    seen = set()
+    with CaptureQueriesContext(connection) as queries:
+        for name in ("events-list", "events-detail", "invocations-list", "invocations-detail"):
+            answer = client.get(place.url(name)).json()
+            for row in answer.get("results", [answer]):
+                seen |= PAYLOAD & set(row)
+    read = {name for name in ("payload_text", "request_body") if name in str(queries[:])}
+
+    assert seen == (PAYLOAD if may_see else set())
+    assert bool(read) is may_see
+    asked = client.get(place.url("invocations-list") + "?include=body")
+    assert asked.status_code == (200 if may_see else 403)
+    assert (b"canary-body" in asked.content) is may_see
+    if not may_see:
+        assert asked.json() == {"detail": "Bodies take the permission auditwebhooks.see_payload."}
+
+
+def test_whoever_sends_again_is_told_no_bodies_without_it(place: Place) -> None:
+    for role in ("resender", "all"):
+        answer = ask(client_of(role), place, "POST", "invocations-send-again")
+        assert ("request_body" in answer.json()) is (role == "all")
+
+
+def test_whoever_tests_sees_what_the_test_sent(place: Place) -> None:
+    """It is the mock event: a recorded one takes the right to see payloads."""
+    answer = ask(client_of("tester"), place, "POST", "webhooks-test-saved")
+    assert "Ada Lovelace" in answer.json()["invocation"]["request_body"]
 
 
 def test_a_new_secret_is_told_once(place: Place) -> None:

@@ -18,7 +18,7 @@ WEBHOOKS = "/api/audit/webhooks/"
 def test_a_recorded_event_is_sent_as_a_test(inbox: Inbox) -> None:
     webhook = make_webhook(url=inbox.url, body_template='{"id": "{{event_id}}"}')
     event = make_event()
-    client = someone("test_webhook", "view_event")
+    client = someone("test_webhook", "view_event", "see_payload")
     answer = client.post(f"{WEBHOOKS}{webhook.pk}/test/?event={event.event_id}")
 
     assert answer.json()["result"] == "Test successful"
@@ -32,16 +32,17 @@ def test_a_recorded_event_is_sent_as_a_test(inbox: Inbox) -> None:
 def test_unsaved_values_may_be_tested_with_it_too(inbox: Inbox) -> None:
     event = make_event()
     values = {"name": "x", "url": inbox.url, "body_template": '{"id": "{{event_id}}"}'}
-    client = someone("test_webhook", "add_webhook", "view_event")
+    client = someone("test_webhook", "add_webhook", "view_event", "see_payload")
     client.post(f"{WEBHOOKS}test/?event={event.event_id}", values, format="json")
 
     assert json.loads(inbox.deliveries[0].body) == {"id": event.event_id}
 
 
-def test_whoever_may_not_see_events_sends_none(inbox: Inbox) -> None:
+@pytest.mark.parametrize("seen", [(), ("view_event",), ("see_payload",)])
+def test_whoever_may_not_see_events_sends_none(inbox: Inbox, seen: tuple[str, ...]) -> None:
     webhook = make_webhook(url=inbox.url)
     event = make_event()
-    client = someone("test_webhook", "change_webhook", "add_webhook")
+    client = someone("test_webhook", "change_webhook", "add_webhook", *seen)
 
     for url in (f"{WEBHOOKS}{webhook.pk}/test/", f"{WEBHOOKS}test/"):
         for asked in (event.event_id, ""):
@@ -52,7 +53,7 @@ def test_whoever_may_not_see_events_sends_none(inbox: Inbox) -> None:
 @pytest.mark.parametrize("asked", ["", "1", "%00", "0190163d-8694-739b-aea5-966c26f8ad91"])
 def test_an_event_that_is_not_there_is_an_error_of_the_parameter(inbox: Inbox, asked: str) -> None:
     webhook = make_webhook(url=inbox.url)
-    answer = someone("test_webhook", "view_event").post(
+    answer = someone("test_webhook", "view_event", "see_payload").post(
         f"{WEBHOOKS}{webhook.pk}/test/?event={asked}"
     )
 
@@ -66,7 +67,7 @@ def test_too_many_tests_are_answered_429_with_the_time_to_wait(
 ) -> None:
     monkeypatch.setattr("auditwebhooks.delivery.allowance.MOST", 2)
     webhook = make_webhook(url=inbox.url)
-    client, other = someone("test_webhook"), someone("test_webhook", "view_event")
+    client, other = someone("test_webhook"), someone("test_webhook", "view_event", "see_payload")
     url = f"{WEBHOOKS}{webhook.pk}/test/"
     answers = [client.post(url) for _number in range(3)]
 

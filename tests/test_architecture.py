@@ -25,6 +25,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "journal",
         "masking",
         "retry",
+        "seeing",
         "chart",
         "signing",
         "tables",

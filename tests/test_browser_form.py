@@ -269,7 +269,7 @@ def test_expected_values_are_entered_one_after_another(opened: Opened, inbox: In
     page = opened.page
     page.goto(ADD)
     fill(page, inbox)
-    page.get_by_label("Json Path").fill("$.data.status")
+    page.get_by_label("JSON Path").fill("$.data.status")
     values = page.get_by_label("Expected Values")
     for text in ("ok", "created", "wrong", HOSTILE):
         values.fill(text)
@@ -278,7 +278,7 @@ def test_expected_values_are_entered_one_after_another(opened: Opened, inbox: In
     page.get_by_role("button", name="Add", exact=False).and_(
         page.locator("[data-auditwebhooks-add]")
     ).nth(1).click()
-    page.get_by_label("Json Path").nth(1).fill("$.data.code")
+    page.get_by_label("JSON Path").nth(1).fill("$.data.code")
     page.get_by_label("Expected Values").nth(1).fill("200")
     chips = page.locator(".auditwebhooks-chip")
     assert [one.split("\u00d7")[0].strip() for one in chips.all_inner_texts()] == [
@@ -300,3 +300,34 @@ def test_expected_values_are_entered_one_after_another(opened: Opened, inbox: In
     page.get_by_role("button", name="Save", exact=True).click()
     page.get_by_text("was changed successfully").wait_for()
     assert Event.objects.count() == before
+
+
+@pytest.mark.parametrize("height", [720, 3000])
+def test_a_typed_value_counts_for_a_test_without_enter(
+    opened: Opened, inbox: Inbox, height: int
+) -> None:
+    inbox.answer = lambda _delivery: Answer(body=b'{"status": "ok"}')
+    page = opened.page
+    # On the higher one nothing is scrolled, and what appears above the button moves it.
+    page.set_viewport_size({"width": 1280, "height": height})
+    page.goto(ADD)
+    fill(page, inbox)
+    page.get_by_label("JSON Path").fill("$.data.status")
+    page.get_by_label("Expected Values").press_sequentially("ok")
+    button = page.get_by_role("button", name="Test", exact=True)
+    button.scroll_into_view_if_needed()
+    place = button.bounding_box()
+    page.mouse.move(place["x"] + place["width"] / 2, place["y"] + place["height"] / 2)
+    page.mouse.down()
+    page.mouse.up()
+
+    page.get_by_text("Test successful").wait_for()
+    assert "$.data.status" in page.locator("#auditwebhooks-result").text_content()
+    # Once, however it comes to be there.
+    page.get_by_label("Expected Values").press("Enter")
+    page.get_by_label("Expected Values").fill("ok")
+    page.get_by_role("button", name="Save", exact=True).click()
+    page.get_by_text("was added successfully").wait_for()
+    assert Webhook.objects.get().response_validators == [
+        {"json_path": "$.data.status", "expected_values": ["ok"]}
+    ]

@@ -197,7 +197,7 @@ def test_from_login_to_a_delivered_webhook(
     page.get_by_label("Key").first.fill("Authorization")
     page.get_by_label("Value", exact=True).first.fill("Bearer canary")
     page.get_by_label("Timeout in seconds").fill("5")
-    page.get_by_label("Json Path").first.fill("$.data.ok")
+    page.get_by_label("JSON Path").first.fill("$.data.ok")
     page.get_by_label("Expected Values").first.fill("true")
     page.get_by_label("Expected Values").first.press("Enter")
     page.get_by_label("Event Types:", exact=True).fill("testapp.article.*")
@@ -307,7 +307,7 @@ def test_a_keyboard_is_enough(opened: Opened, inbox: Inbox) -> None:
     # It stands in the new row.
     page.keyboard.type("X-Team")
     keyboard.fill("Value", "blue")
-    keyboard.fill("Json Path", "$.data.ok")
+    keyboard.fill("JSON Path", "$.data.ok")
     keyboard.fill("Expected Values", "true")
     page.keyboard.press("Enter")
     page.keyboard.type("yes")
@@ -412,6 +412,11 @@ def judge() -> Judge:
     return violations
 
 
+def width_of(page: Any) -> int:
+    """More than the window's where the page scrolls sideways."""
+    return int(page.evaluate("document.documentElement.scrollWidth"))
+
+
 @pytest.mark.parametrize(
     ("name", "colours", "options"),
     [
@@ -439,17 +444,21 @@ def test_no_page_is_harder_to_use_than_a_stock_one(
     }
     one = Opened(browser, served, operator, **options)
     page = one.page
-    usual = {}
+    usual, widths = {}, {}
     for kind, path in STOCK.items():
         visit(page, path.format(**keys))
         usual[kind] = judge(page, colours)
+        widths[kind] = width_of(page)
     found = {}
+    wide = {}
     for title, (kind, path) in PAGES.items():
         visit(page, path.format(**keys))
         assert page.locator("html").get_attribute("dir") == ("rtl" if name == "hebrew" else "ltr")
         for details in page.locator("#content-main details").all():
             details.evaluate("one => one.open = true")
         picture(page, f"{name}-{title.replace(' ', '-')}")
+        if width_of(page) > widths[kind]:
+            wide[title] = width_of(page)
         own = {
             rule: where if rule not in usual[kind] else page.evaluate(OURS, where)
             for rule, where in judge(page, colours).items()
@@ -458,3 +467,4 @@ def test_no_page_is_harder_to_use_than_a_stock_one(
     one.context.close()
 
     assert found == {}
+    assert wide == {}

@@ -107,7 +107,7 @@ def operator() -> Client:
 def viewer() -> Client:
     """May look at everything and change nothing."""
     user = User.objects.create_user("viewer", is_staff=True)
-    names = ("view_webhook", "view_event", "view_invocation", "view_logentry")
+    names = ("view_webhook", "view_event", "view_invocation", "see_payload", "view_logentry")
     user.user_permissions.set(Permission.objects.filter(codename__in=names))
     client = Client(raise_request_exception=False)
     client.force_login(user)

@@ -137,7 +137,7 @@ from client.models import (
     AuditValidatorsItem,
     AuditWebhook,
     AuditWebhookValues,
-    PaginatedAuditListedInvocationList,
+    PaginatedAuditInvocationList,
     PaginatedAuditWebhookList,
     PatchedAuditWebhookValues,
 )
@@ -175,7 +175,7 @@ assert tested.invocation.status is AuditStatus.SUCCEEDED
 assert tested.invocation.validation_results[0].passed is True
 
 attempts = audit_invocations_list.sync(client=api, trigger=AuditInvocationsListTrigger.TEST)
-assert isinstance(attempts, PaginatedAuditListedInvocationList), attempts
+assert isinstance(attempts, PaginatedAuditInvocationList), attempts
 assert [one.webhook for one in attempts.results] == [made.id]
 assert attempts.next_ is None
 

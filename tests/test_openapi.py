@@ -136,7 +136,8 @@ def test_what_is_answered_is_what_is_told(schema: dict[str, Any]) -> None:
     """Each answer has the fields of its component, and no other."""
     from tests.factories import make_event, make_invocation, make_webhook, someone
 
-    client = someone("view_webhook", "view_invocation", "view_event", "change_webhook")
+    seen = ("view_webhook", "view_invocation", "view_event", "see_payload")
+    client = someone(*seen, "change_webhook")
     webhook = make_webhook()
     event = make_event()
     invocation = make_invocation(webhook, event=event)
@@ -150,11 +151,16 @@ def test_what_is_answered_is_what_is_told(schema: dict[str, Any]) -> None:
         answer = client.get(f"/api/audit/{path}").json()
         assert set(answer) == set(components[name]["properties"]), name
     [listed] = client.get("/api/audit/invocations/").json()["results"]
-    assert set(components["AuditListedInvocation"]["required"]) <= set(listed)
-    assert set(components["AuditListedInvocation"]["properties"]) - set(listed) == {
-        "request_body",
-        "response_body",
-    }
+    told = components["AuditInvocation"]
+    assert set(told["required"]) <= set(listed)
+    assert set(told["properties"]) - set(listed) == {"request_body", "response_body"}
+    assert "payload" not in components["AuditEvent"]["required"]
+
+
+def test_a_test_tells_both_bodies_and_perhaps_no_id(schema: dict[str, Any]) -> None:
+    told = schema["components"]["schemas"]["AuditTestedInvocation"]
+    assert told["properties"]["id"]["nullable"]
+    assert {"id", "request_body", "response_body"} <= set(told["required"])
 
 
 @pytest.mark.django_db

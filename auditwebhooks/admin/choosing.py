@@ -1,5 +1,5 @@
 """Which event a test or a preview is made with: two inputs of the webhook's page, for those who
-may look at events. What they hold is no value of the webhook."""
+may see what is in events. What they hold is no value of the webhook."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from django.utils.translation import gettext as _
 from auditwebhooks.admin.display import moment
 from auditwebhooks.delivery.samples import newest, recorded
 from auditwebhooks.models import Event
+from auditwebhooks.seeing import may_use_recorded
 
 _LABEL_LENGTH = 90
 
@@ -32,7 +33,7 @@ class Choice:
 
 
 def may_choose(request: HttpRequest) -> bool:
-    return bool(request.user.has_perm("auditwebhooks.view_event"))
+    return may_use_recorded(request.user)
 
 
 def offered(patterns: Any) -> list[tuple[str, str]]:

@@ -29,6 +29,7 @@ from auditwebhooks.delivery.again import plan_events
 from auditwebhooks.enums import Action, Source
 from auditwebhooks.extract import Columns
 from auditwebhooks.models import Event, Invocation
+from auditwebhooks.seeing import may_see_payload
 
 
 @admin.display(description=Event._meta.get_field("action").verbose_name)
@@ -74,6 +75,7 @@ class EventAdmin(ConfirmingAdmin):
         long={"payload": "payload_text"},
         measured=("payload_text",),
     )
+    payload_columns = ("payload",)
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(self.payload_view)
@@ -87,11 +89,14 @@ class EventAdmin(ConfirmingAdmin):
             "action": action(row),
             "source": source(row),
             "data": data,
-            "changes": changes_of(data),
-            "metadata": [(name, _shown(value)) for name, value in data["metadata"].items()],
-            "payload_url": self.url_of("payload", row.pk),
             "target_url": page_of_target(self.admin_site, request, row),
         }
+        if may_see_payload(request.user):
+            context |= {
+                "payload_url": self.url_of("payload", row.pk),
+                "changes": changes_of(data),
+                "metadata": [(name, _shown(value)) for name, value in data["metadata"].items()],
+            }
         if may_view(self.admin_site, request, Invocation):
             context["may_view_invocations"] = True
             context.update(attempts_context(self.admin_site, request, row.invocations.all()))
@@ -100,7 +105,7 @@ class EventAdmin(ConfirmingAdmin):
     def payload_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """The text as it was recorded."""
         event = self.get_object(request, object_id)
-        if not self.has_view_permission(request, event):
+        if not (self.has_view_permission(request, event) and may_see_payload(request.user)):
             raise PermissionDenied
         if not isinstance(event, Event):
             raise Http404

@@ -31,6 +31,7 @@ from django.utils.translation import gettext_lazy
 from auditwebhooks import journal, tables
 from auditwebhooks.admin.logs import LogAdmin
 from auditwebhooks.extract import Columns, pages, whole_pages
+from auditwebhooks.seeing import may_see_payload
 
 _TYPES = {"csv": "text/csv; charset=utf-8", "json": "application/json"}
 
@@ -42,6 +43,8 @@ class ExportingAdmin(LogAdmin):
     actions: Any = ("export_csv", "export_json")
     # What a row's page shows, to the same people. The long ones are in JSON only.
     export_columns: Columns
+    # Those of them that take the right to see payloads.
+    payload_columns: tuple[str, ...] = ()
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(self.export_view)
@@ -88,7 +91,10 @@ class ExportingAdmin(LogAdmin):
     ) -> HttpResponseBase:
         told = {"format": kind.upper(), "what": what}
         journal.note_many(request.user, self.model, journal.EXPORTED % told)
-        parts = (part.encode("utf-8", "backslashreplace") for part in self._parts(rows, kind))
+        parts = (
+            part.encode("utf-8", "backslashreplace")
+            for part in self._parts(rows, kind, self._columns_for(request))
+        )
         name = f"audit-{self.opts.model_name}s-{_now():%Y-%m-%d-%H%M%S}.{kind}"
         return StreamingHttpResponse(
             _apart(parts) if isinstance(request, ASGIRequest) else parts,
@@ -99,8 +105,11 @@ class ExportingAdmin(LogAdmin):
             },
         )
 
-    def _parts(self, rows: QuerySet[Any], kind: str) -> Iterator[str]:
-        columns = self.export_columns
+    def _columns_for(self, request: HttpRequest) -> Columns:
+        every = self.export_columns
+        return every if may_see_payload(request.user) else every.without(self.payload_columns)
+
+    def _parts(self, rows: QuerySet[Any], kind: str, columns: Columns) -> Iterator[str]:
         if kind == "csv":
             return tables.as_csv(list(columns.short), pages(rows, columns))
         return tables.as_json(whole_pages(rows, columns))

@@ -32,6 +32,7 @@ from auditwebhooks.delivery.selection import Selection
 from auditwebhooks.enums import Status, Trigger
 from auditwebhooks.extract import Columns
 from auditwebhooks.models import Event, Invocation, Webhook
+from auditwebhooks.seeing import BODIES, may_see_payload
 from auditwebhooks.sentences import shown
 
 
@@ -42,11 +43,12 @@ class InvocationAdmin(ConfirmingAdmin):
         "time",
         "shown_webhook",
         "about",
-        "trigger",
-        "attempt",
+        # What matters most first: on a small screen one has to scroll to the last.
         "shown_status",
         "outcome",
         "http_status",
+        "trigger",
+        "attempt",
         "duration",
     )
     list_filter = (TimeFilter, WebhookFilter, StatusFilter, OutcomeFilter, TriggerFilter)
@@ -102,8 +104,9 @@ class InvocationAdmin(ConfirmingAdmin):
                 "timings",
             )
         },
-        measured=("request_body", "response_body"),
+        measured=BODIES,
     )
+    payload_columns = BODIES
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Invocation]:
         rows = super().get_queryset(request).select_related("event")
@@ -111,16 +114,15 @@ class InvocationAdmin(ConfirmingAdmin):
 
     def detail(self, request: HttpRequest, row: Invocation) -> dict[str, Any]:
         site = self.admin_site
+        shown_bodies = _bodies(row) if may_see_payload(request.user) else {}
         return {
+            **shown_bodies,
             "webhook_url": page_of(site, request, row.webhook),
             "event_url": page_of(site, request, row.event),
             "shown_status": invocation_dot(row),
             "message": shown(row.message),
             "tip": tip(row.outcome, row.response_status),
             "next": _next(row),
-            "request_body": pretty(row.request_body),
-            "response_body": pretty(row.response_body),
-            "curl": curl_of(row),
             "phases": phases(row),
             "times": [
                 (_("Created"), moment(row.created_at)),
@@ -179,6 +181,15 @@ class InvocationAdmin(ConfirmingAdmin):
         if invocation.duration_ms is None:
             return None
         return _("%d ms") % invocation.duration_ms
+
+
+def _bodies(row: Invocation) -> dict[str, Any]:
+    return {
+        "may_see_payload": True,
+        "request_body": pretty(row.request_body),
+        "response_body": pretty(row.response_body),
+        "curl": curl_of(row),
+    }
 
 
 def _first_event() -> datetime | None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from rest_framework import serializers
 
 from auditwebhooks.api.openapi import Base, component
-from auditwebhooks.api.serializers import InvocationSerializer
+from auditwebhooks.api.serializers import TestedInvocationSerializer
 
 
 @component("AuditTestResult")
 class ResultSerializer(Base):
     result = serializers.CharField(help_text="Test successful, or Test failed.")
-    invocation = InvocationSerializer()
+    invocation = TestedInvocationSerializer()
 
 
 @component("AuditNewSecret")

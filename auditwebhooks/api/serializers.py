@@ -186,11 +186,22 @@ class WebhookValuesSerializer(WebhookSerializer):
         )
 
 
-BODIES = ("request_body", "response_body")
+class LogSerializer(Base):
+    """A row without what the context has by the name ``left_out``."""
+
+    def get_fields(self) -> dict[str, Any]:
+        left_out = self.context.get("left_out", ())
+        return {name: one for name, one in super().get_fields().items() if name not in left_out}
 
 
 @component("AuditInvocation")
-class InvocationSerializer(InvocationModelSerializer):
+class InvocationSerializer(LogSerializer, InvocationModelSerializer):
+    """A list has the bodies only where they are asked for: they are most of what there is to
+    read."""
+
+    # Not for everybody.
+    request_body = serializers.CharField(required=False)
+    response_body = serializers.CharField(required=False)
     trigger = TriggerField(choices=Trigger.choices, read_only=True)
     status = StatusField(choices=Status.choices, read_only=True)
     outcome = OutcomeField(choices=Outcome.choices, read_only=True)
@@ -231,22 +242,21 @@ class InvocationSerializer(InvocationModelSerializer):
         read_only_fields = fields
 
 
-@component("AuditListedInvocation")
-class ListedInvocationSerializer(InvocationSerializer):
-    """The bodies only where they are asked for: they are most of what there is to read."""
+@component("AuditTestedInvocation")
+class TestedInvocationSerializer(InvocationSerializer):
+    """Of a test, as it is told to whoever made it."""
 
-    request_body = serializers.CharField(required=False)
-    response_body = serializers.CharField(required=False)
-
-    def get_fields(self) -> dict[str, Any]:
-        bodies = () if self.context.get("with_bodies", True) else BODIES
-        return {name: one for name, one in super().get_fields().items() if name not in bodies}
+    # Null where the webhook is not saved: such a test is not kept.
+    id = serializers.IntegerField(read_only=True, allow_null=True)
+    request_body = serializers.CharField(read_only=True)
+    response_body = serializers.CharField(read_only=True)
 
 
 @component("AuditEvent")
-class EventSerializer(EventModelSerializer):
+class EventSerializer(LogSerializer, EventModelSerializer):
     actor_type = ActorTypeField(choices=ActorType.choices, read_only=True)
-    payload = PayloadField(read_only=True)
+    # Not for everybody.
+    payload = PayloadField(required=False)
 
     class Meta:
         model = Event

@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from rest_framework import mixins, viewsets
 from rest_framework.decorators import action
-from rest_framework.exceptions import NotFound, Throttled, ValidationError
+from rest_framework.exceptions import NotFound, PermissionDenied, Throttled, ValidationError
 from rest_framework.generics import get_object_or_404
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -55,13 +55,12 @@ from auditwebhooks.api.permissions import (
     ModelPermissions,
 )
 from auditwebhooks.api.serializers import (
-    BODIES,
     EventSerializer,
     InvocationSerializer,
-    ListedInvocationSerializer,
     NoFields,
     ReplaySerializer,
     SelectionSerializer,
+    TestedInvocationSerializer,
     WebhookSerializer,
     WebhookValuesSerializer,
 )
@@ -75,6 +74,7 @@ from auditwebhooks.delivery.trial import send_test, verdict
 from auditwebhooks.exceptions import EncryptionError
 from auditwebhooks.models import Event, Invocation, Replay, Webhook
 from auditwebhooks.rotation import rotate_signing_secret
+from auditwebhooks.seeing import BODIES, SEE_PAYLOAD, may_see_payload
 
 if TYPE_CHECKING:
     GenericViewSet = viewsets.GenericViewSet[Any]
@@ -98,6 +98,17 @@ class LogViewSet(JSONView, Listed, mixins.RetrieveModelMixin, GenericViewSet):
     filter_backends = [KnownFilters]
     # Filters whose index goes on by ID. The others go along the time.
     filters_by_id: frozenset[str]
+    # Serialized fields that take the right to see payloads.
+    payload_fields: tuple[str, ...]
+
+    def get_serializer_context(self) -> dict[str, Any]:
+        return {**super().get_serializer_context(), "left_out": self.left_out()}
+
+    def left_out(self) -> tuple[str, ...]:
+        # The OpenAPI schema tells of all that there may be.
+        if getattr(self, "swagger_fake_view", False) or may_see_payload(self.request.user):
+            return ()
+        return self.payload_fields
 
     def default_ordering(self, request: Request) -> str:
         """Newest first; both orders are the same but for rows of concurrent transactions."""
@@ -286,7 +297,7 @@ class WebhookViewSet(JSONView, TaggedViewSet):
         return Response(
             {
                 "result": verdict(invocation),
-                "invocation": InvocationSerializer(invocation).data,
+                "invocation": TestedInvocationSerializer(invocation).data,
             }
         )
 
@@ -294,7 +305,7 @@ class WebhookViewSet(JSONView, TaggedViewSet):
 @operations(
     list=operation(
         "invocations_list",
-        {200: ListedInvocationSerializer(many=True)},
+        {200: InvocationSerializer(many=True)},
         refuses=[400],
         parameters=[query(INCLUDE, "Have request_body and response_body told, too.", [BODY])],
     ),
@@ -308,26 +319,23 @@ class InvocationViewSet(LogViewSet):
     serializer_class = InvocationSerializer
     filterset_class = InvocationFilter
     filters_by_id = frozenset({"webhook", "event"})
+    payload_fields = BODIES
     own_parameters = (INCLUDE,)
 
     def get_queryset(self) -> QuerySet[Invocation]:
-        return super().get_queryset() if self._with_bodies() else self.queryset.defer(*BODIES)
+        return super().get_queryset().defer(*self.left_out())
 
-    def get_serializer_class(self) -> Any:
-        return ListedInvocationSerializer if self.action == "list" else self.serializer_class
-
-    def get_serializer_context(self) -> dict[str, Any]:
-        return {**super().get_serializer_context(), "with_bodies": self._with_bodies()}
-
-    def _with_bodies(self) -> bool:
-        """A list tells them where it is asked to, one invocation always."""
-        # The OpenAPI schema tells of all that there may be.
+    def left_out(self) -> tuple[str, ...]:
+        """A list has the bodies where they are asked for, one invocation always."""
+        left_out = super().left_out()
         if self.action != "list" or getattr(self, "swagger_fake_view", False):
-            return True
+            return left_out
         asked = set(self.request.query_params.get(INCLUDE, "").split(",")) - {""}
         if asked - {BODY}:
             raise ValidationError({INCLUDE: [_("Only body can be included.")]})
-        return bool(asked)
+        if asked and left_out:
+            raise PermissionDenied(_("Bodies take the permission %s.") % SEE_PAYLOAD)
+        return () if asked else BODIES
 
     @operation(
         "invocations_send_again",
@@ -346,7 +354,7 @@ class InvocationViewSet(LogViewSet):
         if again.refused:
             raise ValidationError({one.field: [one.reason] for one in again.refused})
         journal.note(request.user, [invocation], journal.SENT_AGAIN)
-        return Response(InvocationSerializer(again.queued[0]).data, status=HTTP_201_CREATED)
+        return Response(self.get_serializer(again.queued[0]).data, status=HTTP_201_CREATED)
 
 
 @operations(
@@ -361,7 +369,12 @@ class EventViewSet(LogViewSet):
     serializer_class = EventSerializer
     filterset_class = EventFilter
     filters_by_id = frozenset({"event_type", "actor_id", "target_id", "target_type"})
+    payload_fields = ("payload",)
     lookup_field = "event_id"
+
+    def get_queryset(self) -> QuerySet[Event]:
+        rows: QuerySet[Event] = super().get_queryset()
+        return rows.defer("payload_text") if self.left_out() else rows
 
     def get_object(self) -> Event:
         if "\x00" in self.kwargs["event_id"]:

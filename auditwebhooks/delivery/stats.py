@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import uuid
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Count
+from django.db.models import Count, Q, Value
 
 from auditwebhooks.enums import Outcome, Status, Trigger
 from auditwebhooks.models import Invocation
@@ -25,6 +25,15 @@ SAMPLE = 1000
 _AT_ONCE = 100
 
 _OPEN = (Status.PENDING, Status.SENDING)
+
+# Of which attempts the success rate is made.
+_OF_RATE = {
+    "succeeded": Count(Value(1), filter=Q(status=Status.SUCCEEDED)),
+    "ended": Count(
+        Value(1),
+        filter=Q(status__in=(Status.SUCCEEDED, Status.FAILED)) & ~Q(outcome=Outcome.CANCELLED),
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,13 +66,17 @@ def stats_of(webhook_id: uuid.UUID, now: datetime) -> Stats:
     theirs = Invocation.objects.filter(webhook=webhook_id)
     attempts = _attempts(theirs, now)
     # Rows and not keys are counted: PostgreSQL's indexes do not hold the key.
-    rows = list(attempts.order_by().values_list("status", "outcome").annotate(number=Count("*")))
+    grouped = attempts.order_by().values_list("status", "outcome")
+    rows = list(grouped.annotate(number=Count("*"), **_OF_RATE))
     durations = _durations(attempts)
     return Stats(
         hours=WINDOW // timedelta(hours=1),
-        by_status=_sums((status, number) for status, _outcome, number in rows),
-        by_outcome=_sums((outcome, number) for _status, outcome, number in rows if outcome),
-        success_rate=_rate(rows),
+        by_status=_sums((status, number) for status, _outcome, number, *_of_rate in rows),
+        by_outcome=_sums((outcome, number) for _, outcome, number, *_of_rate in rows if outcome),
+        success_rate=_rate(
+            sum(succeeded for *_group, succeeded, _ended in rows),
+            sum(ended for *_group, ended in rows),
+        ),
         backlog=theirs.filter(status__in=_OPEN).count(),
         oldest_pending_age=_age(theirs, now),
         duration_ms_p50=percentile(durations, 50),
@@ -81,25 +94,24 @@ def glances(webhook_ids: Collection[uuid.UUID], now: datetime) -> dict[uuid.UUID
 
 def _glances(webhook_ids: Sequence[uuid.UUID], now: datetime) -> dict[uuid.UUID, Glance]:
     theirs = Invocation.objects.filter(webhook__in=webhook_ids).order_by()
-    rows: dict[uuid.UUID, list[tuple[str, str, int]]] = defaultdict(list)
-    for webhook_id, *row in _grouped(webhook_ids, now):
-        rows[webhook_id].append(tuple(row))
+    counts = {one: numbers for one, *numbers in _counted(webhook_ids, now)}
     waiting = theirs.filter(status__in=_OPEN).values_list("webhook_id")
     backlogs = dict(waiting.annotate(number=Count("*")))
     return {
-        one: Glance(success_rate=_rate(rows[one]), backlog=backlogs.get(one, 0))
+        one: Glance(success_rate=_rate(*counts.get(one, (0, 0))), backlog=backlogs.get(one, 0))
         for one in webhook_ids
     }
 
 
-def _grouped(webhook_ids: Sequence[uuid.UUID], now: datetime) -> Iterable[tuple[Any, ...]]:
+def _counted(webhook_ids: Sequence[uuid.UUID], now: datetime) -> Iterable[tuple[Any, ...]]:
+    """Webhook, succeeded, ended; not grouped by more, for which SQLite would sort a day's."""
     # Each webhook is a range of the index. Asked for all of them in one, PostgreSQL would find
     # them to be most of the table and read all of it.
     first, *others = (
         _attempts(Invocation.objects.filter(webhook=one), now)
         .order_by()
-        .values_list("webhook_id", "status", "outcome")
-        .annotate(number=Count("*"))
+        .values_list("webhook_id")
+        .annotate(**_OF_RATE)
         for one in webhook_ids
     )
     return first.union(*others, all=True)
@@ -130,13 +142,7 @@ def _sums(pairs: Iterable[tuple[str, int]]) -> dict[str, int]:
     return dict(sums)
 
 
-def _rate(rows: Sequence[tuple[str, str, int]]) -> float | None:
-    ended = sum(
-        number
-        for status, outcome, number in rows
-        if status in (Status.SUCCEEDED, Status.FAILED) and outcome != Outcome.CANCELLED
-    )
-    succeeded = sum(number for status, _outcome, number in rows if status == Status.SUCCEEDED)
+def _rate(succeeded: int, ended: int) -> float | None:
     return round(succeeded / ended, 4) if ended else None
 
 

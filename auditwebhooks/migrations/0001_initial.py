@@ -216,6 +216,7 @@ class Migration(migrations.Migration):
             options={
                 "verbose_name": "event",
                 "verbose_name_plural": "events",
+                "permissions": [("see_payload", "Can see payloads and bodies")],
                 "default_permissions": ("view",),
                 "indexes": [
                     models.Index(

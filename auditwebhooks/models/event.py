@@ -45,6 +45,8 @@ class Event(models.Model):
         verbose_name = _("event")
         verbose_name_plural = _("events")
         default_permissions = ("view",)
+        # Invocations hold it, too.
+        permissions = [("see_payload", "Can see payloads and bodies")]
         constraints = [
             models.UniqueConstraint(fields=["event_id"], name="auditwebhooks_event_id"),
         ]

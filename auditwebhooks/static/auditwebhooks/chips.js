@@ -19,12 +19,25 @@ document.addEventListener("DOMContentLoaded", () => {
         area.before(input);
         label.after(box);
 
-        function values() {
-            return area.value.split("\n").filter((line) => line.trim() !== "");
+        // Those that are chips.
+        let values = area.value.split("\n").filter((line) => line.trim() !== "");
+
+        // What is typed or pasted; several lines are several values.
+        function withTyped(text) {
+            const typed = text.split(/\r?\n/).map((one) => one.trim()).filter((one) => one !== "");
+            return [...values, ...typed.filter((one) => !values.includes(one))];
+        }
+
+        // What is typed is sent, too: who presses Save or Test without Enter means it. It is no chip
+        // before Enter: one that appeared when the field is left would move the page while the
+        // mouse is down, and the button from under it.
+        function send() {
+            area.value = withTyped(input.value).join("\n");
         }
 
         function store(list) {
-            area.value = list.join("\n");
+            values = list;
+            send();
             draw();
         }
 
@@ -36,7 +49,7 @@ document.addEventListener("DOMContentLoaded", () => {
             button.textContent = "\u00d7";
             button.setAttribute("aria-label", `${remove} ${text}`);
             button.addEventListener("click", () => {
-                store(values().filter((_value, at) => at !== number));
+                store(values.filter((_value, at) => at !== number));
                 input.focus();
             });
             one.append(text, button);
@@ -44,15 +57,12 @@ document.addEventListener("DOMContentLoaded", () => {
         }
 
         function draw() {
-            box.replaceChildren(...values().map(chip));
+            box.replaceChildren(...values.map(chip));
         }
 
-        // What is typed or pasted; several lines are several values.
         function take(text) {
-            const typed = text.split(/\r?\n/).map((one) => one.trim()).filter((one) => one !== "");
-            const known = values();
-            store([...known, ...typed.filter((one) => !known.includes(one))]);
             input.value = "";
+            store(withTyped(text));
         }
 
         input.addEventListener("keydown", (event) => {
@@ -61,7 +71,7 @@ document.addEventListener("DOMContentLoaded", () => {
                 event.preventDefault();
                 take(input.value);
             } else if (event.key === "Backspace" && input.value === "") {
-                store(values().slice(0, -1));
+                store(values.slice(0, -1));
             }
         });
         input.addEventListener("paste", (event) => {
@@ -71,8 +81,7 @@ document.addEventListener("DOMContentLoaded", () => {
                 take(input.value + text);
             }
         });
-        // Who presses Save without Enter means it, too.
-        input.addEventListener("change", () => take(input.value));
+        input.addEventListener("input", send);
         draw();
     }
 
