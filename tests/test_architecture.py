@@ -126,6 +126,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "api.serializers",
         "api.vocabulary",
         "api.schema",
+        "api.index",
     ),
     ("api.answers",),
     ("api.views",),
