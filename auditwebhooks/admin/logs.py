@@ -16,6 +16,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from auditwebhooks.admin.resending import ResendingAdmin, may_resend
+from auditwebhooks.querysets import rows_between
 
 if TYPE_CHECKING:
     ChangeList = main.ChangeList
@@ -34,7 +35,7 @@ class LogChangeList(ChangeList):
         if not 1 <= self.page_num <= _LAST_PAGE:
             raise IncorrectLookupParameters
         start = (self.page_num - 1) * self.list_per_page
-        rows = list(self.queryset[start : start + self.list_per_page + 1])
+        rows = rows_between(self.queryset, start, start + self.list_per_page + 1)
         self.has_older = len(rows) > self.list_per_page
         self.result_list = rows[: self.list_per_page]
         # More than the page shows, where there is more: so the actions offer all of them.

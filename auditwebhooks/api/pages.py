@@ -19,6 +19,8 @@ from rest_framework.pagination import CursorPagination
 from rest_framework.request import Request
 from rest_framework.utils.urls import remove_query_param, replace_query_param
 
+from auditwebhooks.querysets import rows_between
+
 ORDERING = "ordering"
 
 BY_TIME = {"-created_at": ("-created_at", "-id"), "created_at": ("created_at", "id")}
@@ -50,7 +52,7 @@ class Pages(CursorPagination):
         self.page_size = self.get_page_size(request)
         self.ordering = self.get_ordering(request, queryset, view)
         self.cursor = self._read_cursor(request, queryset.model)
-        rows = list(self._behind_cursor(queryset)[: self.page_size + 1])
+        rows = rows_between(self._behind_cursor(queryset), 0, self.page_size + 1)
         more = len(rows) > self.page_size
         self.page = rows[: self.page_size]
         if self.cursor.backwards:
