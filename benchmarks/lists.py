@@ -267,7 +267,6 @@ def make_events(rows: int) -> Iterator[Any]:
             "target_id": str(g % 100_000),
         }
         yield Event(
-            id=g,
             event_id=f"{g:036x}",
             created_at=now - timedelta(seconds=rows - g),
             actor_name=f"User {g % 1000}",
