@@ -272,6 +272,20 @@ def test_rows_that_a_filter_passes_over_are_not_read(
     assert " IN (" in found
 
 
+def test_what_finished_since_then_is_all_that_ended(client: APIClient) -> None:
+    webhook = make_webhook()
+    for seconds, status in enumerate(("succeeded", "failed", "succeeded", "failed")):
+        finished = NOON + timedelta(seconds=seconds)
+        make_invocation(webhook, status=status, finished_at=finished, attempt=seconds)
+    make_invocation(webhook, status="pending")
+    make_invocation(webhook, status="sending")
+
+    url = "/api/audit/invocations/"
+    answer = client.get(url, {"finished_at__gte": (NOON + timedelta(seconds=1)).isoformat()})
+
+    assert [one["attempt"] for one in answer.json()["results"]] == [3, 2, 1]
+
+
 @pytest.mark.parametrize("order", ["-created_at", "id"])
 def test_a_row_that_is_deleted_between_two_queries_ends_no_list(
     monkeypatch: pytest.MonkeyPatch, order: str

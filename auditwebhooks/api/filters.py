@@ -120,9 +120,16 @@ class InvocationFilter(filters.FilterSet):
     response_status = IntegerFilter(field_name="response_status")
     due_at__lt = MomentFilter(field_name="due_at", method="filter_before")
     finished_at__lt = MomentFilter(field_name="finished_at", method="filter_before")
+    finished_at__gte = MomentFilter(field_name="finished_at", method="filter_finished_since")
 
     def filter_status(self, rows: Any, column: str, status: str) -> QuerySet[Invocation]:
         found: QuerySet[Invocation] = rows.with_status(status)
+        return found
+
+    def filter_finished_since(
+        self, rows: Any, column: str, moment: datetime
+    ) -> QuerySet[Invocation]:
+        found: QuerySet[Invocation] = rows.finished_since(moment)
         return found
 
     def filter_before(
