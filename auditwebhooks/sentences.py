@@ -7,6 +7,7 @@ by their English form.
 from __future__ import annotations
 
 import re
+from functools import reduce
 
 from django.utils.translation import gettext, gettext_noop
 
@@ -94,6 +95,9 @@ _ERRORS = (
 
 _TRANSLATED = ("reason", "message", "result")
 
+# Of values in quotes, what validation puts between them.
+_OR = re.compile('(?<=") or (?=")')
+
 _PART = re.compile(r"%(?:\((\w+)\))?[sd]")
 
 
@@ -117,10 +121,17 @@ def shown(text: str) -> str:
 
 def _values(template: str, match: re.Match[str]) -> dict[str, str]:
     names = [part[1] or "" for part in _PART.finditer(template)]
-    return {
-        name: shown(value) if name in _TRANSLATED else value
-        for name, value in zip(names, match.groups(), strict=True)
-    }
+    return {name: _value(name, value) for name, value in zip(names, match.groups(), strict=True)}
+
+
+def _value(name: str, value: str) -> str:
+    if name == "expected":
+        return reduce(_either, _OR.split(value))
+    return shown(value) if name in _TRANSLATED else value
+
+
+def _either(one: str, other: str) -> str:
+    return gettext("%(one)s or %(other)s") % {"one": one, "other": other}
 
 
 def _filled(translated: str, values: dict[str, str]) -> str:

@@ -1,6 +1,7 @@
-"""What a page of each list costs: queries, milliseconds, and how PostgreSQL finds its rows.
+"""What a page of each list costs: queries, milliseconds, and how the database finds its rows.
 
-    python -m benchmarks.lists [--rows 10000 1000000] [--only api|admin] [--plans] [--keep]
+    python -m benchmarks.lists [--database mariadb] [--rows 10000 1000000] [--only api|admin]
+                               [--plans] [--keep]
 
 Each number of rows gets a database of its own: so many events and invocations, and a hundredth
 of it webhooks. What a filter looks for is asked as most rows have it, as only the oldest have it
@@ -12,15 +13,20 @@ fewer rows. DATABASE_NAME begins the names of the databases.
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import os
 import re
 import subprocess
 import sys
+import tempfile
 import time
+import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -37,78 +43,28 @@ ADMIN = {
 # A table of fewer rows may be read as a whole: nothing is faster.
 SMALL = 50_000
 OLDEST = 30
+BATCH = 500
 # Of so many calls the fastest counts.
 TIMES = 3
 
-# Column -> what it holds, for the number g of a row.
-EVENT_COLUMNS = {
-    "event_id": "lpad(to_hex(g), 36, '0')",
-    "event_type": "'testapp.article.' || (ARRAY['updated','created','deleted'])[1 + g % 3]",
-    "created_at": "now() - ({rows} - g) * interval '1 second'",
-    "action": "(ARRAY['update','create','delete'])[1 + g % 3]",
-    "actor_id": "'user' || g % 1000 || '@example.com'",
-    "actor_name": "'User ' || g % 1000",
-    "actor_type": "(ARRAY['user','user','system'])[1 + g % 3]",
-    "source": "(ARRAY['web application','API','shell'])[1 + g % 3]",
-    "target_type": "'article ' || g % 20",
-    "target_id": "(g % 100000)::text",
-    "target_name": "'Article ' || g % 100000",
-    "payload_text": "{payload}",
-    "fanned_out_at": "now()",
-}
 # What only the oldest have.
 EVENT_OLD = {
-    "event_type": "'oldest'",
-    "action": "'oldest'",
-    "actor_id": "'oldest'",
-    "actor_type": "'service_account'",
-    "source": "'Terraform'",
-    "target_type": "'oldest'",
-    "target_id": "'oldest'",
-}
-INVOCATION_COLUMNS = {
-    "webhook_id": "(ARRAY(SELECT id FROM auditwebhooks_webhook ORDER BY id LIMIT 50))[1 + g % 50]",
-    "webhook_name": "'Webhook ' || g % 50",
-    "event_id": "g",
-    "trigger": "'event'",
-    "attempt": "1",
-    "status": "CASE WHEN g % 20 = 0 THEN 'failed' ELSE 'succeeded' END",
-    "outcome": "CASE WHEN g % 20 = 0 THEN 'http_status' ELSE 'success' END",
-    "message": "'It was answered.'",
-    "request_method": "'POST'",
-    "request_url": "'https://hooks.example.com/***'",
-    "request_headers": "jsonb_build_object('Content-Type', 'application/json')",
-    "request_body": "{payload}",
-    "response_status": "CASE WHEN g % 20 = 0 THEN 500 ELSE 200 END",
-    "response_headers": "jsonb_build_object()",
-    "response_body": "repeat('x', 200)",
-    "response_truncated": "false",
-    "validation_results": "jsonb_build_array()",
-    "duration_ms": "20",
-    "timings": "jsonb_build_object()",
-    "created_at": "now() - ({rows} - g) * interval '1 second'",
-    "due_at": "now() - ({rows} - g) * interval '1 second'",
-    "started_at": "now() - ({rows} - g) * interval '1 second'",
-    "finished_at": "now() - ({rows} - g) * interval '1 second'",
-    "claim_token": "''",
-    "claims": "1",
+    "event_type": "oldest",
+    "action": "oldest",
+    "actor_id": "oldest",
+    "actor_type": "service_account",
+    "source": "Terraform",
+    "target_type": "oldest",
+    "target_id": "oldest",
 }
 INVOCATION_OLD = {
-    "webhook_id": "NULL",
-    "webhook_name": "'oldest'",
-    "trigger": "'manual'",
-    "attempt": "7",
-    "status": "'failed'",
-    "outcome": "'tls'",
-    "response_status": "418",
-}
-WEBHOOK_COLUMNS = {
-    "id": "gen_random_uuid()",
-    "name": "'Webhook ' || g",
-    "name_key": "lpad(to_hex(g), 64, '0')",
-    "active": "g > 30",
-    "method": "CASE WHEN g > 30 THEN 'POST' ELSE 'PUT' END",
-    "created_at": "now() - ({rows} - g) * interval '1 second'",
+    "webhook_id": None,
+    "webhook_name": "oldest",
+    "trigger": "manual",
+    "attempt": 7,
+    "status": "failed",
+    "outcome": "tls",
+    "response_status": 418,
 }
 
 # Filter -> what most rows have, only the oldest have, and none has.
@@ -160,14 +116,22 @@ class Cost:
 
     @property
     def nodes(self) -> list[str]:
-        """Of the query that finds the keys of the page, the outermost first."""
-        lines = next((plan for plan in self.plans[::-1] if plan[0].startswith("Limit")), [])
-        return [re.sub(r" +\(cost.*", "", line).strip(" ->") for line in lines if "(cost" in line]
+        """Of the query that finds the rows of the page, the outermost first."""
+        lines = self.plans[-1] if self.plans else []
+        return [re.sub(r" +\(cost.*", "", line).strip(" ->") for line in lines if _is_node(line)]
+
+
+def _is_node(line: str) -> bool:
+    """PostgreSQL tells more of each below it."""
+    return "(cost" in line or not line.startswith(" ")
 
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--database", choices=("sqlite", "postgresql", "mariadb"), default="postgresql"
     )
     parser.add_argument("--rows", type=int, nargs="+", default=[10_000, 1_000_000])
     parser.add_argument("--only", choices=("api", "admin"))
@@ -181,37 +145,70 @@ def parse() -> argparse.Namespace:
 # --- rows ---------------------------------------------------------------------------------
 
 
-def database_of(rows: int) -> str:
-    return f"{os.environ.get('DATABASE_NAME', 'auditwebhooks')}_lists_{rows}"
+def database_of(options: argparse.Namespace, rows: int) -> str:
+    name = f"{os.environ.get('DATABASE_NAME', 'auditwebhooks')}_lists_{rows}"
+    return f"{tempfile.gettempdir()}/{name}.db" if options.database == "sqlite" else name
 
 
-def start_django(rows: int) -> None:
+def start_django(options: argparse.Namespace, rows: int) -> None:
     """With a database that holds so many rows."""
+    name = database_of(options, rows)
     os.environ.update(
         DJANGO_SETTINGS_MODULE="benchmarks.settings",
-        DATABASE="postgresql",
-        DATABASE_NAME=(name := database_of(rows)),
+        DATABASE=options.database,
+        DATABASE_NAME=name,
     )
     import django
 
     django.setup()
-    if is_there(name):
-        return
-    make_postgresql_database(name)
     from django.core.management import call_command
+    from django.db import connection
 
+    if holds_tables():
+        return
+    connection.close()
+    drop(options.database, name)
+    create(options.database, name)
     call_command("migrate", verbosity=0)
     fill(rows)
 
 
-def is_there(name: str) -> bool:
+def holds_tables() -> bool:
     from django.db import OperationalError, connection
 
     try:
-        connection.ensure_connection()
+        return "auditwebhooks_event" in connection.introspection.table_names()
     except OperationalError:
         return False
-    return True
+
+
+def create(database: str, name: str) -> None:
+    if database == "postgresql":
+        make_postgresql_database(name)
+    elif database == "mariadb":
+        ask_mariadb(f"CREATE DATABASE {name} CHARACTER SET utf8mb4")
+
+
+def drop(database: str, name: str) -> None:
+    if database == "postgresql":
+        drop_postgresql_database(name)
+    elif database == "mariadb":
+        ask_mariadb(f"DROP DATABASE IF EXISTS {name}")
+    else:
+        for end in ("", "-wal", "-shm"):
+            Path(name + end).unlink(missing_ok=True)
+
+
+def ask_mariadb(statement: str) -> None:
+    import pymysql
+
+    server = pymysql.connect(
+        host=os.environ.get("MARIADB_HOST", "127.0.0.1"),
+        user=os.environ.get("MARIADB_USER", "root"),
+        password=os.environ.get("MARIADB_PASSWORD", ""),
+    )
+    with server, server.cursor() as cursor:
+        cursor.execute(statement)
 
 
 def fill(rows: int) -> None:
@@ -222,46 +219,102 @@ def fill(rows: int) -> None:
 
     with auditwebhooks.paused():
         User.objects.create(username="root", is_superuser=True, is_staff=True)
-    fill_webhooks(max(rows // 100, 50))
+        webhooks = fill_webhooks(max(rows // 100, 50))
+    insert(make_events(rows))
+    insert(make_invocations(rows, webhooks))
+    tidy = {"postgresql": ["VACUUM ANALYZE"], "sqlite": ["PRAGMA wal_checkpoint(TRUNCATE)"]}
+    tables = [f"ANALYZE TABLE auditwebhooks_{name}" for name in ("event", "invocation", "webhook")]
     with connection.cursor() as cursor:
-        cursor.execute(insert("event", EVENT_COLUMNS, EVENT_OLD, rows))
-        cursor.execute(insert("invocation", INVOCATION_COLUMNS, INVOCATION_OLD, rows))
-        cursor.execute("VACUUM ANALYZE")
+        for statement in tidy.get(connection.vendor, tables):
+            cursor.execute(statement)
 
 
-def fill_webhooks(count: int) -> None:
-    """The columns that the fields of the model seal are copied from one that is saved."""
-    from django.db import connection
-
-    import auditwebhooks
+def fill_webhooks(count: int) -> list[Any]:
+    """Fifty of their ids."""
     from auditwebhooks.models import Webhook
 
-    with auditwebhooks.paused():
-        Webhook(name="The newest", url="https://hooks.example.com/in").save()
-    columns = [field.column for field in Webhook._meta.concrete_fields]
-    values = [WEBHOOK_COLUMNS.get(name, f"one.{name}") for name in columns]
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"INSERT INTO auditwebhooks_webhook ({', '.join(columns)}) "  # noqa: S608
-            f"SELECT {', '.join(values)} FROM auditwebhooks_webhook one, "
-            f"generate_series(1, {count}) g".replace("{rows}", str(count))
+    now = datetime.now(UTC)
+    Webhook(name="The newest", url="https://hooks.example.com/in").save()
+    one = Webhook.objects.get()
+
+    def copies() -> Iterator[Any]:
+        for g in range(1, count + 1):
+            made = copy.copy(one)
+            made.pk = uuid.uuid4()
+            made.name, made.name_key = f"Webhook {g}", f"{g:064x}"
+            made.active, made.method = g > OLDEST, "POST" if g > OLDEST else "PUT"
+            made.created_at = now - timedelta(seconds=count - g)
+            yield made
+
+    insert(copies())
+    return list(Webhook.objects.order_by("id").values_list("pk", flat=True)[:50])
+
+
+def make_events(rows: int) -> Iterator[Any]:
+    from auditwebhooks.models import Event
+    from auditwebhooks.payload import sample
+
+    now, payload = datetime.now(UTC), sample(1).as_text()
+    for g in range(1, rows + 1):
+        verb = ("update", "create", "delete")[g % 3]
+        values = {
+            "event_type": f"testapp.article.{verb}d",
+            "action": verb,
+            "actor_id": f"user{g % 1000}@example.com",
+            "actor_type": ("user", "user", "system")[g % 3],
+            "source": ("web application", "API", "shell")[g % 3],
+            "target_type": f"article {g % 20}",
+            "target_id": str(g % 100_000),
+        }
+        yield Event(
+            event_id=f"{g:036x}",
+            created_at=now - timedelta(seconds=rows - g),
+            actor_name=f"User {g % 1000}",
+            target_name=f"Article {g % 100_000}",
+            payload_text=payload,
+            fanned_out_at=now,
+            **(EVENT_OLD if g <= OLDEST else values),
         )
 
 
-def insert(model: str, columns: Mapping[str, str], oldest: Mapping[str, str], rows: int) -> str:
+def make_invocations(rows: int, webhooks: list[Any]) -> Iterator[Any]:
+    from auditwebhooks.models import Invocation
     from auditwebhooks.payload import sample
 
-    values = [
-        f"CASE WHEN g <= {OLDEST} THEN {oldest[name]} ELSE {value} END"
-        if name in oldest
-        else value
-        for name, value in columns.items()
-    ]
-    told = (
-        f"INSERT INTO auditwebhooks_{model} ({', '.join(columns)}) "  # noqa: S608
-        f"SELECT {', '.join(values)} FROM generate_series(1, {rows}) g"
-    )
-    return told.replace("{rows}", str(rows)).replace("{payload}", f"$T${sample(1).as_text()}$T$")
+    now, payload = datetime.now(UTC), sample(1).as_text()
+    for g in range(1, rows + 1):
+        failed = g % 20 == 0
+        values = {
+            "webhook_id": webhooks[g % 50],
+            "webhook_name": f"Webhook {g % 50}",
+            "trigger": "event",
+            "attempt": 1,
+            "status": "failed" if failed else "succeeded",
+            "outcome": "http_status" if failed else "success",
+            "response_status": 500 if failed else 200,
+        }
+        then = now - timedelta(seconds=rows - g)
+        yield Invocation(
+            event_id=g,
+            message="It was answered.",
+            request_method="POST",
+            request_url="https://hooks.example.com/***",
+            request_headers={"Content-Type": "application/json"},
+            request_body=payload,
+            response_body="x" * 200,
+            duration_ms=20,
+            created_at=then,
+            due_at=then,
+            started_at=then,
+            finished_at=then,
+            claims=1,
+            **(INVOCATION_OLD if g <= OLDEST else values),
+        )
+
+
+def insert(rows: Iterator[Any]) -> None:
+    while batch := list(islice(rows, BATCH)):
+        type(batch[0])._base_manager.bulk_create(batch)
 
 
 # --- pages --------------------------------------------------------------------------------
@@ -287,9 +340,7 @@ def api_pages(rows: int) -> Iterator[str]:
 
 
 def times(kind: str, rows: int) -> Iterator[tuple[str, Iterable[str]]]:
-    from django.utils import timezone
-
-    now = timezone.now()
+    now = datetime.now(UTC)
     for column in TIMES_OF.get(kind, []):
         for side in ("gte", "lt"):
             ages = (-60, 60, rows // 2, rows - 60, rows + 60)
@@ -331,24 +382,44 @@ def cost_of(client: Any, url: str) -> tuple[Cost, Any]:
             best = min(best, time.perf_counter() - started)
         assert answer.status_code == 200, (url, answer.content[:500])
     asked = [one["sql"] for one in queries.captured_queries]
-    plans = [explain(sql) for sql in asked if re.search('FROM "auditwebhooks_', sql)]
+    plans = [explain(sql) for sql in asked if re.search('FROM ["`]auditwebhooks_', sql)]
     return Cost(milliseconds=best * 1000, queries=len(asked), plans=plans), answer
 
 
 def explain(sql: str) -> list[str]:
+    """The plan by its lines; "Seq Scan on", as PostgreSQL says, where all of a table is read."""
     from django.db import connection
 
     with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute(f"EXPLAIN {sql}")
+            return [line for (line,) in cursor.fetchall()]
+        if connection.vendor == "sqlite":
+            cursor.execute(f"EXPLAIN QUERY PLAN {sql}")
+            return [_of_sqlite(line, sql) for (_id, _above, _unused, line) in cursor.fetchall()]
         cursor.execute(f"EXPLAIN {sql}")
-        return [line for (line,) in cursor.fetchall()]
+        names = [column[0] for column in cursor.description]
+        return [_of_mariadb(dict(zip(names, row, strict=True))) for row in cursor.fetchall()]
+
+
+def _of_sqlite(step: str, sql: str) -> str:
+    """Its tables are in the order of their ids."""
+    table = step.removeprefix("SCAN ")
+    whole = table.isidentifier() and f'ORDER BY "{table}"."id"' not in sql
+    return f"Seq Scan on {table}" if whole else step
+
+
+def _of_mariadb(step: dict[str, Any]) -> str:
+    if step["type"] == "ALL":
+        return f"Seq Scan on {step['table']}"
+    return f"{step['type']} {step['table']} by {step['key']} ({step['Extra']})"
 
 
 def large_tables() -> set[str]:
-    from django.db import connection
+    from auditwebhooks.models import Event, Invocation, Webhook
 
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT relname FROM pg_stat_user_tables WHERE n_live_tup > %s", [SMALL])
-        return {name for (name,) in cursor.fetchall()}
+    models = (Event, Invocation, Webhook)
+    return {one._meta.db_table for one in models if one._base_manager.count() > SMALL}
 
 
 def make_client(kind: str) -> Any:
@@ -364,7 +435,7 @@ def make_client(kind: str) -> Any:
 
 def measure(options: argparse.Namespace, rows: int) -> dict[str, int]:
     """Page -> its queries; ends the process where a table is read as a whole."""
-    start_django(rows)
+    start_django(options, rows)
     large = large_tables()
     found: dict[str, int] = {}
     whole: list[str] = []
@@ -375,7 +446,7 @@ def measure(options: argparse.Namespace, rows: int) -> dict[str, int]:
                 for url, cost in with_next(client, page):
                     found[re.sub(r"\d{4}-[^&]+|[0-9a-f-]{36}|cursor=.*", "…", url)] = cost.queries
                     bad = any(
-                        f"Seq Scan on {table}" in line
+                        re.search(rf"Seq Scan on {table}\b", line)
                         for table in large
                         for plan in cost.plans
                         for line in plan
@@ -414,20 +485,21 @@ def main() -> None:
         [rows] = options.rows
         print(json.dumps(measure(options, rows)))
         return
-    costs = [run(rows) for rows in sorted(options.rows)]
+    costs = [run(options, rows) for rows in sorted(options.rows)]
     if not options.keep:
         for rows in options.rows:
-            drop_postgresql_database(database_of(rows))
+            drop(options.database, database_of(options, rows))
     worst = [url for url, queries in costs[-1].items() if queries > costs[0].get(url, queries)]
     if worst:
         print("More queries with more rows:", *worst, sep="\n", file=sys.stderr)
         raise SystemExit(1)
 
 
-def run(rows: int) -> dict[str, int]:
+def run(options: argparse.Namespace, rows: int) -> dict[str, int]:
     """In a process of its own: settings are read once."""
     print(f"--- {rows:,} events and invocations", flush=True)
-    arguments = [one for one in sys.argv[1:] if one in ("--plans", "--only", "api", "admin")]
+    arguments = [f"--database={options.database}", *(["--plans"] if options.plans else [])]
+    arguments += [f"--only={options.only}"] if options.only else []
     done = subprocess.Popen(
         [sys.executable, "-m", "benchmarks.lists", "--measure", "--rows", str(rows), *arguments],
         stdout=subprocess.PIPE,

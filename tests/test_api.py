@@ -368,7 +368,11 @@ def test_a_list_of_replays_refuses_it_too() -> None:
 def test_every_filter_that_is_told_works() -> None:
     client = someone("view_webhook", "view_invocation", "view_event")
     invocation = make_invocation(
-        make_webhook(), response_status=500, outcome="http_status", finished_at=timezone.now()
+        make_webhook(),
+        status="failed",
+        response_status=500,
+        outcome="http_status",
+        finished_at=timezone.now(),
     )
     for kind in ("webhooks", "invocations", "events"):
         [reason] = client.get(f"/api/audit/{kind}/?x=").json()["x"]

@@ -66,6 +66,7 @@ GET    events-detail                   -      -    200     200      -      -    
 GET    event-types                     -      -    200     200    200    200        -     200 200
 GET    payload-schema                  -      -    200     200    200    200        -     200 200
 GET    schema                          -      -    200     200    200    200      200     200 200
+GET    api-root                        -      -    200     200    200    200      200     200 200
 """
 
 NAMES = {"webhook": "webhooks", "invocation": "invocations", "event": "events"}

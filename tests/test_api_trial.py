@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 
 import pytest
+from django.contrib.admin.models import LogEntry
 
 from auditwebhooks.models import Invocation
+from auditwebhooks.receiver import Answer
 from tests.conftest import Inbox
 from tests.factories import make_event, make_webhook, someone
 
@@ -36,6 +38,26 @@ def test_unsaved_values_may_be_tested_with_it_too(inbox: Inbox) -> None:
     client.post(f"{WEBHOOKS}test/?event={event.event_id}", values, format="json")
 
     assert json.loads(inbox.deliveries[0].body) == {"id": event.event_id}
+
+
+def test_who_tested_stands_in_the_admin_log(inbox: Inbox) -> None:
+    """Once, with the webhook as it is saved: nothing else tells who it was."""
+    webhook = make_webhook(name="Saved", url=inbox.url)
+    inbox.answers = [Answer(status=500)]
+    client = someone("test_webhook", "change_webhook", "add_webhook")
+    for _again in range(2):
+        client.post(
+            f"{WEBHOOKS}{webhook.pk}/test/",
+            {"name": "Unsaved"},
+            format="json",
+            headers={"Idempotency-Key": "once"},
+        )
+    client.post(f"{WEBHOOKS}test/", {"name": "x", "url": inbox.url}, format="json")
+
+    entry = LogEntry.objects.get()
+    assert entry.user.username.startswith("test_webhook")
+    assert (entry.object_id, entry.object_repr) == (str(webhook.pk), "Saved")
+    assert entry.change_message == "Tested: Test failed"
 
 
 @pytest.mark.parametrize("seen", [(), ("view_event",), ("see_payload",)])

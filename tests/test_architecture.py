@@ -127,6 +127,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "api.serializers",
         "api.vocabulary",
         "api.schema",
+        "api.index",
     ),
     ("api.answers",),
     ("api.views",),

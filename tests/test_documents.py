@@ -330,7 +330,8 @@ def test_every_address_of_the_api_is_told() -> None:
         for one in urlpatterns
         if isinstance(one, URLPattern)
     }
-    names = {re.sub(r"\{pk\}", "{id}", address) for address in own}
+    # The root is told in words.
+    names = {re.sub(r"\{pk\}", "{id}", address) for address in own} - {""}
 
     assert len(names) > 10
     assert names <= told

@@ -73,7 +73,7 @@ SAID: list[tuple[Callable[[], str], str]] = [
     (lambda: answer(410), "410 Gone. Der Webhook wurde ausgeschaltet."),
     (
         lambda: answer(200, b'{"ok":false}'),
-        'erwartet wurde "true" or "1", gefunden wurde "false".',
+        'erwartet wurde "true" oder "1", gefunden wurde "false".',
     ),
     (lambda: answer(200, b"{}"), "gefunden wurde nichts."),
     (lambda: answer(200, b"<"), "aber die Antwort ist kein lesbares JSON."),
@@ -143,6 +143,15 @@ def test_names_that_are_not_found_are_told() -> None:
 
     with translation.override("de"):
         assert shown(stored) == "a.example konnte nicht rechtzeitig aufgelöst werden."
+
+
+def test_what_is_expected_is_read_as_one_sentence() -> None:
+    stored = '$.a: expected "x" or "a or b" or "%(one)s", but found nothing.'
+
+    with translation.override("de"):
+        assert '"x" oder "a or b" oder "%(one)s"' in shown(stored)
+    with translation.override("he"):
+        assert '"x" או "a or b" או "%(one)s"' in shown(stored)
 
 
 @given(st.text())

@@ -52,9 +52,13 @@ class KnownValuesFilter(admin.SimpleListFilter):
         try:
             if "\0" in given:
                 raise ValueError("No database looks for NUL.")
-            return queryset.filter(**{str(self.parameter_name): given})
+            return self.narrowed(queryset, given)
         except (ValueError, ValidationError) as error:
             raise IncorrectLookupParameters from error
+
+    def narrowed(self, rows: Any, given: str) -> QuerySet[Any]:
+        found: QuerySet[Any] = rows.filter(**{str(self.parameter_name): given})
+        return found
 
 
 class _EventValuesFilter(KnownValuesFilter):
@@ -137,6 +141,10 @@ class StatusFilter(KnownValuesFilter):
     title = _("status")
     parameter_name = "status"
     ours = Status.choices
+
+    def narrowed(self, rows: Any, given: str) -> QuerySet[Any]:
+        found: QuerySet[Any] = rows.with_status(given)
+        return found
 
 
 class OutcomeFilter(KnownValuesFilter):

@@ -16,7 +16,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from auditwebhooks.admin.resending import ResendingAdmin, may_resend
-from auditwebhooks.querysets import page_of
+from auditwebhooks.querysets import rows_between
 
 if TYPE_CHECKING:
     ChangeList = main.ChangeList
@@ -28,16 +28,18 @@ _LAST_PAGE = 100_000
 
 
 class LogChangeList(ChangeList):
-    """A page is read, and whether there is a row behind it. How many rows there are in all is not
-    known: counting them would read the whole table."""
+    """One query reads a page and the row behind it. How many rows there are in all is not known:
+    counting them would read the whole table."""
 
     def get_results(self, request: HttpRequest) -> None:
         if not 1 <= self.page_num <= _LAST_PAGE:
             raise IncorrectLookupParameters
         start = (self.page_num - 1) * self.list_per_page
-        self.result_list, self.has_older = page_of(self.queryset, start, self.list_per_page)
+        rows = rows_between(self.queryset, start, start + self.list_per_page + 1)
+        self.has_older = len(rows) > self.list_per_page
+        self.result_list = rows[: self.list_per_page]
         # More than the page shows, where there is more: so the actions offer all of them.
-        self.result_count = start + len(self.result_list) + self.has_older
+        self.result_count = start + len(rows)
         self.full_result_count = None
         self.show_full_result_count = False
         self.show_admin_actions = True

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rest_framework.generics import GenericAPIView
 
 from auditwebhooks.api.pages import ORDERING
+from auditwebhooks.enums import Status
 from auditwebhooks.models import Event, Invocation, Webhook
 from auditwebhooks.rules import name_digest
 
@@ -114,10 +115,22 @@ _MOMENTS = {DateTimeField: {"filter_class": MomentFilter}}
 
 
 class InvocationFilter(filters.FilterSet):
+    status = filters.ChoiceFilter(choices=Status.choices, method="filter_status")
     attempt = IntegerFilter(field_name="attempt")
     response_status = IntegerFilter(field_name="response_status")
     due_at__lt = MomentFilter(field_name="due_at", method="filter_before")
     finished_at__lt = MomentFilter(field_name="finished_at", method="filter_before")
+    finished_at__gte = MomentFilter(field_name="finished_at", method="filter_finished_since")
+
+    def filter_status(self, rows: Any, column: str, status: str) -> QuerySet[Invocation]:
+        found: QuerySet[Invocation] = rows.with_status(status)
+        return found
+
+    def filter_finished_since(
+        self, rows: Any, column: str, moment: datetime
+    ) -> QuerySet[Invocation]:
+        found: QuerySet[Invocation] = rows.finished_since(moment)
+        return found
 
     def filter_before(
         self, rows: QuerySet[Invocation], column: str, moment: datetime
@@ -134,7 +147,6 @@ class InvocationFilter(filters.FilterSet):
             "webhook_name": ["exact"],
             "event": ["exact"],
             "trigger": ["exact"],
-            "status": ["exact"],
             "outcome": ["exact"],
             "created_at": _TIMES,
             "due_at": _TIMES,

@@ -19,7 +19,7 @@ from rest_framework.pagination import CursorPagination
 from rest_framework.request import Request
 from rest_framework.utils.urls import remove_query_param, replace_query_param
 
-from auditwebhooks.querysets import page_of
+from auditwebhooks.querysets import rows_between
 
 ORDERING = "ordering"
 
@@ -52,7 +52,9 @@ class Pages(CursorPagination):
         self.page_size = self.get_page_size(request)
         self.ordering = self.get_ordering(request, queryset, view)
         self.cursor = self._read_cursor(request, queryset.model)
-        self.page, more = page_of(self._behind_cursor(queryset), 0, self.page_size)
+        rows = rows_between(self._behind_cursor(queryset), 0, self.page_size + 1)
+        more = len(rows) > self.page_size
+        self.page = rows[: self.page_size]
         if self.cursor.backwards:
             self.page.reverse()
         cursor_given = self.cursor.position is not None

@@ -1,6 +1,8 @@
 from django.urls import URLPattern, URLResolver, path
 from rest_framework.routers import SimpleRouter
+from rest_framework.views import APIView
 
+from auditwebhooks.api.index import Index
 from auditwebhooks.api.openapi import IS_INSTALLED
 from auditwebhooks.api.views import EventViewSet, InvocationViewSet, WebhookViewSet
 from auditwebhooks.api.vocabulary import EventTypes, PayloadSchema
@@ -18,8 +20,19 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("payload-schema/", PayloadSchema.as_view(), name="payload-schema"),
 ]
 
+linked: dict[str, tuple[str, type[APIView]]] = {
+    "webhooks": ("webhook-list", WebhookViewSet),
+    "invocations": ("invocation-list", InvocationViewSet),
+    "events": ("event-list", EventViewSet),
+    "event-types": ("event-types", EventTypes),
+    "payload-schema": ("payload-schema", PayloadSchema),
+}
+
 if IS_INSTALLED:
     from auditwebhooks.api.schema import Schema
 
     described = tuple(urlpatterns)
     urlpatterns.append(path("schema/", Schema.as_view(patterns=described), name="schema"))
+    linked["schema"] = ("schema", Schema)
+
+urlpatterns.append(path("", Index.as_view(linked=linked), name="api-root"))

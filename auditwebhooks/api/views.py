@@ -294,6 +294,9 @@ class WebhookViewSet(JSONView, TaggedViewSet):
             throttled.wait = wait  # type: ignore[attr-defined]
             raise throttled
         invocation = send_test(serializer.webhook, event)
+        if invocation.webhook is not None:
+            tested = journal.TESTED % {"result": verdict(invocation)}
+            journal.note(self.request.user, [invocation.webhook], tested)
         return Response(
             {
                 "result": verdict(invocation),
