@@ -14,6 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from auditwebhooks.delivery import claim
+from auditwebhooks.enums import Status
 from auditwebhooks.models import Invocation, Webhook, WebhookHealth
 from tests.factories import make_invocation, make_webhook
 
@@ -249,14 +250,22 @@ def test_the_backlog_of_a_paused_webhook_is_not_read_at_each_look() -> None:
         pause_reason="retry_after",
         paused_configuration=dead.updated_at,
     )
-    make_invocation(make_webhook())
+    alive = make_webhook()
+    make_invocation(alive)
     row = make_invocation(dead)
+
+    def make_rows(webhook: Webhook, count: int, status: str) -> None:
+        one = Invocation(
+            webhook=webhook, created_at=now, due_at=now, trigger=row.trigger, status=status
+        )
+        Invocation.objects.bulk_create([copy(one) for _ in range(count)])
+
+    for webhook in (alive, dead):
+        make_rows(webhook, 1500, Status.SUCCEEDED)
     with connection.cursor() as cursor:
         # What it knows is older than the backlog.
         cursor.execute("ANALYZE auditwebhooks_invocation")
-    blank = Invocation(webhook=dead, created_at=now, due_at=now, trigger=row.trigger)
-    rows = [copy(blank) for _ in range(3000)]
-    Invocation.objects.bulk_create(rows)
+    make_rows(dead, 3000, Status.PENDING)
 
     with CaptureQueriesContext(connection) as queries:
         assert len(claim.due_webhooks(timezone.now())) == 1
@@ -264,7 +273,7 @@ def test_the_backlog_of_a_paused_webhook_is_not_read_at_each_look() -> None:
         cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {queries[0]['sql']}")
         [[plan]] = cursor.fetchone()
 
-    assert sum(node["Actual Rows"] * node["Actual Loops"] for node in _nodes(plan["Plan"])) < 50
+    assert sum(node["Actual Rows"] * node["Actual Loops"] for node in _nodes(plan["Plan"])) < 500
 
 
 def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
