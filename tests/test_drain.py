@@ -693,6 +693,45 @@ def test_many_dead_webhooks_leave_room_for_one_that_answers(inbox: Inbox, config
     assert statuses() == {"succeeded": 330}
 
 
+def test_one_that_takes_long_does_not_wait_for_those_that_hang(
+    inbox: Inbox, configure: Any
+) -> None:
+    configure(CONCURRENCY=8, PER_WEBHOOK_CONCURRENCY=4)
+    over = threading.Event()
+
+    def answer(delivery: Delivery) -> Answer:
+        if delivery.path != "/late":
+            over.wait(20)
+        return Answer()
+
+    inbox.answer = answer
+    for number in range(10):
+        dead = make_webhook(url=f"{inbox.url}dead-{number}")
+        WebhookHealth.objects.create(webhook=dead, outages=1)
+        make_invocation(dead)
+        make_invocation(dead)
+
+    def paths() -> list[str]:
+        return [one.path for one in list(inbox.deliveries)]
+
+    worker = threading.Thread(target=lambda: _in_thread(drain_all))
+    worker.start()
+    until(lambda: len(paths()) == 2)
+    # It has never been called, so it may take long.
+    late = make_webhook(url=inbox.url + "late")
+    for _ in range(30):
+        make_invocation(late)
+    delivered = Invocation.objects.filter(webhook=late, status="succeeded")
+    until(lambda: delivered.count() == 30)
+    hanging = [path for path in paths() if path != "/late"]
+    over.set()
+    worker.join(60)
+
+    # A quarter of the threads.
+    assert len(hanging) == 2
+    assert statuses() == {"succeeded": 50}
+
+
 def test_a_receiver_that_fails_at_once_rests_between_its_calls(
     inbox: Inbox, configure: Any
 ) -> None:
@@ -711,7 +750,7 @@ def test_a_receiver_that_fails_at_once_rests_between_its_calls(
 
 
 def test_an_answer_ends_the_rests(inbox: Inbox) -> None:
-    lane = Lane(make_webhook(url=inbox.url), is_slow=False)
+    lane = Lane(make_webhook(url=inbox.url), is_slow=False, is_failing=False)
     lane.take([make_invocation(lane.webhook)])
     for _ in range(4):
         lane.judge(_result(Outcome.CONNECTION))

@@ -52,6 +52,8 @@ class DueWebhook:
     paused_until: datetime | None
     # It has never succeeded, or not since its last failure.
     is_doubtful: bool
+    # Its last call found nobody.
+    is_failing: bool
 
 
 def due_webhooks(now: datetime) -> list[DueWebhook]:
@@ -82,6 +84,7 @@ def due_webhooks(now: datetime) -> list[DueWebhook]:
             is_probed=bool(openings),
             paused_until=paused_until,
             is_doubtful=last_success_at is None or bool(outages),
+            is_failing=bool(outages),
         )
         for pk, updated_at, most, openings, paused_until, last_success_at, outages in rows
     ]

@@ -67,8 +67,8 @@ class Drain:
         self._finished: queues.SimpleQueue[Finished] = queues.SimpleQueue()
         self._unstored: list[Finished] = []
         self._unstored_since = 0.0
-        # Calls of slow lanes that threads are making now.
-        self._slow_calls = 0
+        # Calls of slow lanes that threads are making now, and those of failing ones among them.
+        self._slow_calls = self._failing_calls = 0
         # Since when the database fails; None while it works.
         self._trouble_since: float | None = None
         # A step failed, so rows may be claimed that nobody here knows of.
@@ -249,14 +249,17 @@ class Drain:
         if webhook is None:
             return None
         if lane is None:
-            lane = self._lanes[due.id] = Lane(webhook, is_slow=due.is_doubtful)
+            lane = self._lanes[due.id] = Lane(
+                webhook, is_slow=due.is_doubtful, is_failing=due.is_failing
+            )
         else:
             lane.configure(webhook)
         return lane
 
     def _start(self) -> None:
         """Hand to threads what may be sent. Slow lanes take turns, one call each, and together
-        have half of the threads: fifty dead receivers must leave room for one that answers."""
+        have half of the threads, of which those that fail have half: fifty dead receivers must
+        leave room for one that answers, and for one that answers late."""
         with self._lock:
             slow: deque[Lane] = deque()
             for lane in self._lanes.values():
@@ -264,10 +267,12 @@ class Drain:
                     self._submit(lane)
                 if lane.may_start and not (self._is_partial and lane.in_flight):
                     slow.append(lane)
-            # Those that have the fewest calls under way first.
-            slow = deque(sorted(slow, key=attrgetter("in_flight")))
+            # Those that answer first, then those that have the fewest calls under way.
+            slow = deque(sorted(slow, key=attrgetter("is_failing", "in_flight")))
             while slow and self._slow_calls < max(conf.concurrency // 2, 1):
                 lane = slow.popleft()
+                if lane.is_failing and self._failing_calls >= max(conf.concurrency // 4, 1):
+                    continue
                 self._submit(lane)
                 if lane.may_start and not self._is_partial:
                     slow.append(lane)
@@ -277,9 +282,12 @@ class Drain:
         invocation = lane.waiting.pop()
         lane.unsettled.add(invocation.pk)
         self._slow_calls += lane.is_slow
-        lane.calls[invocation] = self._pool.submit(self._send, lane, invocation, lane.is_slow)
+        self._failing_calls += lane.is_failing
+        lane.calls[invocation] = self._pool.submit(
+            self._send, lane, invocation, lane.is_slow, lane.is_failing
+        )
 
-    def _send(self, lane: Lane, invocation: Invocation, was_slow: bool) -> None:
+    def _send(self, lane: Lane, invocation: Invocation, was_slow: bool, was_failing: bool) -> None:
         """In a thread: one call, and a quick lane's next one goes to the end of the line."""
         webhook = lane.webhook
         result = _attempt(webhook, invocation, lane.client)
@@ -288,6 +296,7 @@ class Drain:
             lane.waiting.done(invocation)
             lane.judge(result)
             self._slow_calls -= was_slow
+            self._failing_calls -= was_failing
             self._finished.put(Finished(invocation=invocation, webhook=webhook, result=result))
             if lane.may_start and not lane.is_slow and not self._leaving:
                 self._submit(lane)

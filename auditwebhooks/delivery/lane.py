@@ -33,10 +33,12 @@ _LONGEST_REST = 1.0
 class Lane:
     """One webhook: its configuration, its connections, and the rows claimed for it."""
 
-    def __init__(self, webhook: Webhook, *, is_slow: bool) -> None:
+    def __init__(self, webhook: Webhook, *, is_slow: bool, is_failing: bool) -> None:
         self.configure(webhook)
         # Its last call took long, or found nobody.
         self.is_slow = is_slow
+        # Found nobody.
+        self.is_failing = is_failing
         # When rows were looked for last, of a slow one.
         self.filled_at = 0.0
         self._failures = 0
@@ -92,9 +94,9 @@ class Lane:
 
     def judge(self, result: Result) -> None:
         """How the call that ended now went."""
-        failed = is_outage(result.outcome, result.response_status)
-        self.is_slow = failed or result.duration_ms > _SLOW_MS
-        self._failures = self._failures + 1 if failed else 0
+        self.is_failing = is_outage(result.outcome, result.response_status)
+        self.is_slow = self.is_failing or result.duration_ms > _SLOW_MS
+        self._failures = self._failures + 1 if self.is_failing else 0
         if self._failures >= _FAILURES:
             rest = min((self._failures - _FAILURES + 1) * _REST, _LONGEST_REST)
             self._rests_until = time.monotonic() + rest
