@@ -133,7 +133,7 @@ def test_related_managers_create_and_stay_what_they_are() -> None:
     tag.articles.create(title="another")
 
     assert list(author.books.all()) == [book]
-    assert list(tag.articles.values_list("title", flat=True)) == ["about it", "another"]
+    assert set(tag.articles.values_list("title", flat=True)) == {"about it", "another"}
     assert type(copy.copy(author.books)) is type(author.books)
     assert author.books == author.books.db_manager("default")
     assert author.article_set != author.membership_set
