@@ -57,3 +57,8 @@ class AppendOnlyError(AuditWebhooksError):
 
 class LongHeadError(AuditWebhooksError):
     """Status line and headers of a response do not end. No OSError, as above."""
+
+
+class UnsendableError(AuditWebhooksError):
+    """A request that HTTP has no form for; its text is the name of the error. No OSError, as
+    above."""

@@ -15,6 +15,7 @@ from auditwebhooks.receiver import Answer, Delivery, Receiver
 from auditwebhooks.transport import guard
 from auditwebhooks.transport.client import Client
 from auditwebhooks.transport.messages import Request, Response
+from auditwebhooks.transport.sockets import BoundedTLSSocket
 from tests.conftest import Inbox
 from tests.hostile import HostileServer
 from tests.proxy import Proxy
@@ -69,6 +70,22 @@ def test_a_response_is_returned_whole(inbox: Inbox) -> None:
     assert response.headers["x-one"] == "1"
     assert inbox.deliveries[0].headers["X-Two"] == "2"
     assert inbox.deliveries[0].body == b'{"a": 1}'
+
+
+def test_head_and_body_go_out_in_one_piece(inbox: Inbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    pieces: list[bytes] = []
+    send_piece = BoundedTLSSocket.send
+
+    def note(self: BoundedTLSSocket, data: bytes, *args: Any) -> int:
+        pieces.append(bytes(data))
+        return send_piece(self, data, *args)
+
+    monkeypatch.setattr(BoundedTLSSocket, "send", note)
+    assert send(inbox.url, body=b'{"a": 1}').status == 200
+
+    assert len(pieces) == 1
+    assert pieces[0].startswith(b"POST /")
+    assert pieces[0].endswith(b'\r\n\r\n{"a": 1}')
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "GET"])
@@ -349,6 +366,16 @@ def test_a_body_beyond_the_limit_is_cut_and_flagged(inbox: Inbox) -> None:
     assert (len(cut.body), cut.too_long) == (1024 * 1024, True)
 
 
+def test_a_header_that_comes_twice_is_one_with_both_values(
+    raw_server: Callable[[bytes], str],
+) -> None:
+    url = raw_server(b"HTTP/1.1 204 No Content\r\nX-One: 1\r\nx-one: 2\r\n\r\n")
+
+    headers = send(url).headers
+
+    assert {name: headers[name] for name in headers} == {"X-One": "1, 2"}
+
+
 def test_failures_show_no_part_of_url_or_headers(raw_server: Callable[[bytes], str]) -> None:
     url = raw_server(b"garbage\r\n\r\n") + "canary-path?canary=1"
     response = send(url, headers={"Authorization": "Bearer canary"})
@@ -358,8 +385,13 @@ def test_failures_show_no_part_of_url_or_headers(raw_server: Callable[[bytes], s
     assert "canary" not in response.message
 
 
-def test_a_header_that_cannot_be_sent_is_told() -> None:
-    response = send("https://hooks.example.com/", headers={"A": "line\nbreak canary"})
+@pytest.mark.parametrize("value", ["line\nbreak canary", "canary \u20ac"])
+def test_a_header_that_cannot_be_sent_is_told(inbox: Inbox, value: str) -> None:
+    with Client() as client:
+        response = client.send(request(inbox.url, headers={"A": value}))
+        following = client.send(request(inbox.url))
 
     assert response.failure == "invalid_url"
+    assert response.message.startswith("The URL or a header cannot be sent (")
     assert "canary" not in response.message
+    assert (following.status, len(inbox.deliveries)) == (200, 1)

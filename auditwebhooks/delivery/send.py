@@ -161,8 +161,8 @@ def _sent(
         request_body=_text(request.body or b""),
         response_status=response.status,
         response_headers={
-            scrub(storable(name)): scrub(storable(value))
-            for name, value in response.headers.items()
+            scrub(storable(name)): scrub(storable(response.headers[name]))
+            for name in response.headers
         },
         response_body=scrub(_text(response.body[:limit]), is_cut=is_cut),
         response_truncated=is_cut,

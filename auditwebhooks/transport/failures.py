@@ -13,7 +13,12 @@ import requests
 from urllib3 import exceptions as urllib3_errors
 
 from auditwebhooks.enums import Outcome, Phase
-from auditwebhooks.exceptions import BlockedAddressError, LongHeadError, UnknownHostError
+from auditwebhooks.exceptions import (
+    BlockedAddressError,
+    LongHeadError,
+    UnknownHostError,
+    UnsendableError,
+)
 from auditwebhooks.transport.call import HEAD_LIMIT, Call
 
 # What did not happen in time. A name that is not resolved in time is a failure of DNS.
@@ -25,12 +30,11 @@ _TOO_LATE = {
     Phase.READ: "the answer did not end",
 }
 
-# requests has the same name for a header that cannot be sent and for one that came back.
-_BAD_URL = (
+_UNSENDABLE = (
+    UnsendableError,
     requests.exceptions.InvalidURL,
     requests.exceptions.InvalidSchema,
     requests.exceptions.MissingSchema,
-    requests.exceptions.InvalidHeader,
 )
 
 # The first that fits; subclasses stand before their bases.
@@ -58,17 +62,18 @@ def explain(error: Exception, call: Call) -> tuple[Outcome, str]:
             Outcome.TIMEOUT,
             f"No full response within {call.seconds:g} seconds: {_TOO_LATE[call.phase]}.",
         )
-    if isinstance(error, requests.exceptions.SSLError) or isinstance(reason, ssl.SSLError):
+    if isinstance(error, urllib3_errors.SSLError) or isinstance(reason, ssl.SSLError):
         return Outcome.TLS, f"TLS failed: {_tls_reason(reason)}."
-    if isinstance(error, _BAD_URL) and not isinstance(reason, urllib3_errors.InvalidHeader):
-        return Outcome.INVALID_URL, f"The URL or a header cannot be sent ({_name(error)})."
+    if isinstance(error, _UNSENDABLE):
+        name = str(error) if isinstance(error, UnsendableError) else _name(error)
+        return Outcome.INVALID_URL, f"The URL or a header cannot be sent ({name})."
     if isinstance(error, _LOST):
-        where = " at the proxy" if isinstance(error, requests.exceptions.ProxyError) else ""
+        where = " at the proxy" if isinstance(error, urllib3_errors.ProxyError) else ""
         return Outcome.CONNECTION, f"The connection failed{where}: {_connection_reason(wrapped)}."
     return Outcome.ERROR, f"The call failed unexpectedly ({_name(error)})."
 
 
-# Reading raises urllib3's and http.client's own errors; requests wraps those of sending.
+# requests raises where the proxy's address cannot be used.
 _LOST = (
     LongHeadError,
     OSError,
@@ -79,11 +84,11 @@ _LOST = (
 
 
 def _is_timeout(error: BaseException) -> bool:
-    return isinstance(error, requests.Timeout | TimeoutError | urllib3_errors.TimeoutError)
+    return isinstance(error, TimeoutError | urllib3_errors.TimeoutError)
 
 
 def _unwrap(error: BaseException) -> Iterator[BaseException]:
-    """The error and what it wraps, down to the bottom: requests and urllib3 wrap several times."""
+    """The error and what it wraps, down to the bottom: urllib3 wraps several times."""
     inner: object = error
     for _ in range(10):
         if not isinstance(inner, BaseException):
