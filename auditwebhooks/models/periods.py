@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
+from functools import lru_cache
 
 # [since, until] as ISO 8601 text; until is None while the period is open.
 StoredPeriod = list[str | None]
@@ -35,7 +36,10 @@ class ActivePeriods:
 
     def contain(self, moment: datetime) -> bool:
         return any(
-            datetime.fromisoformat(str(since)) <= moment
-            and (until is None or moment < datetime.fromisoformat(until))
+            _moment(str(since)) <= moment and (until is None or moment < _moment(until))
             for since, until in self.stored
         )
+
+
+# A fan-out asks for the same few for each event.
+_moment = lru_cache(maxsize=1024)(datetime.fromisoformat)

@@ -77,6 +77,7 @@ def parse_address(url: str) -> Address:
     return _prepared(url, parts, port)
 
 
+@lru_cache(maxsize=256)
 def mask_url(url: str) -> str:
     """``https://host/***`` for lists, logs and events; ``***`` for what is no URL."""
     try:
