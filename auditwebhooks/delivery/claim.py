@@ -21,7 +21,7 @@ from django.utils.translation import gettext_lazy
 
 from auditwebhooks.enums import PauseReason, Status
 from auditwebhooks.models import Invocation, Webhook, WebhookHealth
-from auditwebhooks.querysets import InvocationQuerySet
+from auditwebhooks.querysets import Among, InvocationQuerySet
 from auditwebhooks.rows import locked, take_write_lock
 
 # Beyond the timeout of the call: rendering, judging and storing. Renewed while a row is held.
@@ -123,14 +123,14 @@ def claim(
         if not ids:
             return []
         # The condition is repeated: a row may have been cancelled meanwhile.
-        due.filter(pk__in=ids).update(
+        due.filter(Among("pk", ids)).update(
             status=Status.SENDING,
             claim_token=token,
             lease_until=now + lease(webhook),
             started_at=now,
             claims=F("claims") + 1,
         )
-    mine = Invocation.objects.using(using).filter(pk__in=ids, claim_token=token)
+    mine = Invocation.objects.using(using).filter(Among("pk", ids), claim_token=token)
     return list(mine.select_related("event").only(*_NEEDED).order_by("due_at", "id"))
 
 
@@ -172,8 +172,10 @@ def _candidates(
     closed |= {key for key, count in held.items() if count >= SAME_TARGET}
     ids: list[int] = []
     while len(ids) < limit:
-        rows = due.exclude(pk__in=ids) if ids else due
-        rows = rows.exclude(order_key__in=closed) if closed else rows
+        rows = due.exclude(Among("pk", ids)) if ids else due
+        if closed:
+            # NULL is in no list, and in none it is not, either.
+            rows = rows.exclude(Among("order_key", closed), order_key__isnull=False)
         ordered = rows.order_by("due_at", "id").values_list("pk", "order_key")
         full = set()
         for pk, key in ordered[: limit - len(ids)]:
@@ -262,7 +264,7 @@ def _by_key(rows: InvocationQuerySet[Invocation]) -> InvocationQuerySet[Invocati
     """The first of the rows, by key: MariaDB would lock what an update passes on its way through
     another index, and a worker that stores its results could wait for that in a circle."""
     ids = list(rows.order_by("pk").values_list("pk", flat=True)[:_MOST_RECOVERED])
-    return rows.filter(pk__in=ids)
+    return rows.filter(Among("pk", ids))
 
 
 def exhausted(now: datetime, token: str) -> list[Invocation]:
@@ -272,13 +274,13 @@ def exhausted(now: datetime, token: str) -> list[Invocation]:
     if not ids:
         return []
     _expired(now).filter(pk__in=ids).update(claim_token=token, lease_until=now + _LEASE_MARGIN)
-    mine = Invocation.objects.using(using).filter(pk__in=ids, claim_token=token)
+    mine = Invocation.objects.using(using).filter(Among("pk", ids), claim_token=token)
     return list(mine.select_related("event", "webhook"))
 
 
 def _held(ids: Collection[int], token: str) -> InvocationQuerySet[Invocation]:
     return Invocation.objects.primary().filter(
-        pk__in=ids, claim_token=token, status=Status.SENDING
+        Among("pk", ids), claim_token=token, status=Status.SENDING
     )
 
 

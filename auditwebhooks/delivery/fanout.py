@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from functools import partial
+from functools import lru_cache, partial
 
 from django.db import connections, router, transaction
 from django.db.models import Max
@@ -16,6 +16,7 @@ from django.utils import timezone
 from auditwebhooks.delivery.line import order_key
 from auditwebhooks.enums import Trigger
 from auditwebhooks.models import Event, Invocation, Webhook
+from auditwebhooks.querysets import Among
 from auditwebhooks.rows import locked, take_write_lock
 from auditwebhooks.statements import Row, columns_of, insert_rows
 
@@ -39,7 +40,7 @@ def fan_out(limit: int = BATCH) -> int:
         now = _after_all_before(using)
         insert_rows(Invocation, _rows(events, using, now), using)
         done = [event.pk for event in events]
-        Event.objects.using(using).filter(pk__in=done).update(fanned_out_at=now)
+        Event.objects.using(using).filter(Among("pk", done)).update(fanned_out_at=now)
     return len(events)
 
 
@@ -85,6 +86,7 @@ def matches(event_type: str, patterns: Sequence[str]) -> bool:
     return not patterns or any(_matches(event_type, pattern) for pattern in patterns)
 
 
+@lru_cache(maxsize=4096)
 def _matches(text: str, pattern: str) -> bool:
     """In one pass: a regular expression with many ``.*`` could take for ever."""
     first, *middle = pattern.split("*")

@@ -13,6 +13,7 @@ from auditwebhooks.delivery import health
 from auditwebhooks.delivery.reschedule import Finished, settle
 from auditwebhooks.enums import Status
 from auditwebhooks.models import Invocation
+from auditwebhooks.querysets import Among
 from auditwebhooks.rows import locked, take_write_lock
 from auditwebhooks.signals import invocation_finished
 from auditwebhooks.statements import update_rows
@@ -91,7 +92,7 @@ def _owned(finished: Sequence[Finished], token: str, using: str) -> list[Finishe
     """Those whose rows still carry the token, locked."""
     ids = [one.invocation.pk for one in finished]
     rows = Invocation.objects.using(using).filter(
-        pk__in=ids, claim_token=token, status=Status.SENDING
+        Among("pk", ids), claim_token=token, status=Status.SENDING
     )
     webhooks = dict(locked(rows, using).order_by("pk").values_list("pk", "webhook_id"))
     owned = [one for one in finished if one.invocation.pk in webhooks]
