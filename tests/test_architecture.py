@@ -87,6 +87,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("delivery.breaker",),
     ("delivery.health",),
     ("delivery.store", "delivery.trial", "delivery.preview"),
+    ("delivery.calls",),
     ("delivery.drain",),
     ("delivery.turn",),
     # Where Django calls in.

@@ -175,6 +175,25 @@ def _in_thread(function: Callable[[], object]) -> None:
         connections.close_all()
 
 
+def test_webhooks_take_turns_where_threads_are_few(inbox: Inbox, configure: Any) -> None:
+    """A thread goes on with the same webhook only while no other waits for a thread."""
+    configure(CONCURRENCY=1, PER_WEBHOOK_CONCURRENCY=1)
+    for name in "ab":
+        make_webhook(url=inbox.url + name)
+    make_event()
+    # Those that have answered are known to be quick.
+    drain_all()
+    inbox.deliveries.clear()
+    for _ in range(5):
+        make_event()
+
+    assert drain_all() == 10
+
+    first, second = (one.path for one in inbox.deliveries[:2])
+    assert first != second
+    assert [one.path for one in inbox.deliveries] == [first, second] * 5
+
+
 def test_the_present_configuration_is_used(inbox: Inbox) -> None:
     webhook = make_webhook(url=inbox.url + "old")
     with Drain() as engine:
@@ -353,7 +372,7 @@ def test_a_drain_that_ends_by_an_error_starts_no_more_calls(inbox: Inbox, config
         assert entered.wait(20)
         raise ZeroDivisionError
     release.set()
-    engine._pool.shutdown(wait=True)
+    engine._calls.end(wait=True)
 
     assert len(inbox.deliveries) == 1
 

@@ -1,23 +1,19 @@
-"""The engine: fans out, claims, sends from many threads, stores in batches.
+"""The engine: fans out, claims, has threads send, stores in batches.
 
-One thread owns the database connection; the sending threads touch no database. Each webhook has a
-lane with its own connections and its own limit, so a slow receiver keeps its lane busy and no
-other. What a drain holds is renewed while it lives and is given back when it leaves.
+One thread owns the database connection; the sending threads touch no database: see ``calls``. Each
+webhook has a lane with its own connections and its own limit, so a slow receiver keeps its lane
+busy and no other. What a drain holds is renewed while it lives and is given back when it leaves.
 """
 
 from __future__ import annotations
 
 import logging
-import queue as queues
-import threading
 import time
 import uuid
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from functools import partial
-from operator import attrgetter
 from types import TracebackType
 from typing import TypeVar
 
@@ -26,16 +22,14 @@ from django.utils import timezone
 
 from auditwebhooks.conf import conf
 from auditwebhooks.delivery import claim, replay
+from auditwebhooks.delivery.calls import Calls
 from auditwebhooks.delivery.fanout import BATCH, fan_out
 from auditwebhooks.delivery.lane import Lane
-from auditwebhooks.delivery.message import Message
 from auditwebhooks.delivery.reschedule import Finished
-from auditwebhooks.delivery.send import Result, attempt
+from auditwebhooks.delivery.send import Result
 from auditwebhooks.delivery.store import store
 from auditwebhooks.enums import Outcome
-from auditwebhooks.identifiers import message_id
 from auditwebhooks.models import Event, Invocation, Webhook
-from auditwebhooks.transport.client import Client
 
 logger = logging.getLogger(__name__)
 
@@ -46,9 +40,6 @@ LOOK_EVERY = 0.05
 # Right after work more is likely: half of this is what a change waits on average.
 _LOOK_SOON = 0.015
 _SOON_FOR = 1.5
-# Results are stored together: so many, or what came within so many seconds.
-_STORE_ROWS = 200
-_STORE_EVERY = 0.05
 # How often leases and the state of webhooks are looked after.
 _TEND_EVERY = 1.0
 _HAND_MOST = 2048
@@ -63,19 +54,12 @@ class Drain:
 
     def __init__(self) -> None:
         self._token = uuid.uuid4().hex
-        self._pool = ThreadPoolExecutor(conf.concurrency, thread_name_prefix="auditwebhooks")
-        self._finished: queues.SimpleQueue[Finished] = queues.SimpleQueue()
-        self._unstored: list[Finished] = []
-        self._unstored_since = 0.0
-        # Calls of slow lanes that threads are making now, and those of failing ones among them.
-        self._slow_calls = self._failing_calls = 0
+        self._calls = Calls(conf.concurrency)
         # Since when the database fails; None while it works.
         self._trouble_since: float | None = None
         # A step failed, so rows may be claimed that nobody here knows of.
         self._is_unsure = False
         self._lanes: dict[uuid.UUID, Lane] = {}
-        self._lock = threading.Lock()
-        self._leaving = False
         self._behind = False
         # Slow lanes were not all looked at: none gets a second call before another its first.
         self._is_partial = False
@@ -90,10 +74,8 @@ class Drain:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        with self._lock:
-            self._leaving = True
-        # After an error nobody stores what the calls come to, so no more of them are begun.
-        self._pool.shutdown(wait=kind is None, cancel_futures=True)
+        # After an error nobody stores what the calls come to.
+        self._calls.end(wait=kind is None)
         for lane in self._lanes.values():
             lane.client.close()
 
@@ -119,8 +101,8 @@ class Drain:
                 last_found = time.monotonic()
             # Calls that last, to receivers that hang, say nothing of what comes.
             is_soon = time.monotonic() - last_found < _SOON_FOR and not self._has_enough
-            self._collect(wait=_LOOK_SOON if is_soon else LOOK_EVERY)
-            if self._is_worth_storing():
+            self._calls.wait(_LOOK_SOON if is_soon else LOOK_EVERY)
+            if self._calls.are_worth_storing:
                 made += self._try(self._store, 0)
             now = time.monotonic()
             if found or self._held:
@@ -139,15 +121,12 @@ class Drain:
         """Give back what was not started, wait for what is in flight, and store it."""
         made = 0
         self._trouble_since = None
-        with self._lock:
-            self._leaving = True
-            for lane in self._lanes.values():
-                lane.take_back_calls()
+        self._calls.leave(self._lanes.values())
         for lane in self._lanes.values():
             self._try(partial(self._give_back, lane), None)
         while self._held or self._is_unsure:
             self._try(self._find_lost, None)
-            self._collect(wait=_TEND_EVERY if self._held else 0)
+            self._calls.wait(_TEND_EVERY if self._held else 0)
             made += self._try(self._store, 0)
             self._try(self._renew, None)
         return made
@@ -191,7 +170,7 @@ class Drain:
                 slow.append((due, lane))
             else:
                 found = self._fill(due, lane, now) or found
-        self._start()
+        self._calls.start(self._lanes.values(), is_partial=self._is_partial)
         # A claim for each of fifty dead receivers takes a quarter of a second, in which nothing
         # would be begun for the others: the rest has its turn at the next look.
         until = time.monotonic() + _SLOW_SECONDS
@@ -202,7 +181,7 @@ class Drain:
                 break
             found = self._fill(due, lane, now) or found
             lane.filled_at = time.monotonic()
-        self._start()
+        self._calls.start(self._lanes.values(), is_partial=self._is_partial)
         return found
 
     def _fill(self, due: claim.DueWebhook, lane: Lane, now: datetime) -> bool:
@@ -232,7 +211,7 @@ class Drain:
         self, due: claim.DueWebhook, lane: Lane, room: int, now: datetime
     ) -> list[Invocation]:
         webhook = lane.webhook
-        with self._lock:
+        with self._calls.lock:
             held = lane.waiting.count_by_key()
         claimed = claim.claim(webhook, room, now, self._token, held)
         if due.is_probed and claimed and not claim.begin_probe(due, webhook, claimed[0], now):
@@ -256,85 +235,18 @@ class Drain:
             lane.configure(webhook)
         return lane
 
-    def _start(self) -> None:
-        """Hand to threads what may be sent. Slow lanes take turns, one call each, and together
-        have half of the threads, of which those that fail have half: fifty dead receivers must
-        leave room for one that answers, and for one that answers late."""
-        with self._lock:
-            slow: deque[Lane] = deque()
-            for lane in self._lanes.values():
-                while lane.may_start and not lane.is_slow:
-                    self._submit(lane)
-                if lane.may_start and not (self._is_partial and lane.in_flight):
-                    slow.append(lane)
-            # Those that answer first, then those that have the fewest calls under way.
-            slow = deque(sorted(slow, key=attrgetter("is_failing", "in_flight")))
-            while slow and self._slow_calls < max(conf.concurrency // 2, 1):
-                lane = slow.popleft()
-                if lane.is_failing and self._failing_calls >= max(conf.concurrency // 4, 1):
-                    continue
-                self._submit(lane)
-                if lane.may_start and not self._is_partial:
-                    slow.append(lane)
-
-    def _submit(self, lane: Lane) -> None:
-        """Hand the lane's next row to a thread; the lock is held."""
-        invocation = lane.waiting.pop()
-        lane.unsettled.add(invocation.pk)
-        self._slow_calls += lane.is_slow
-        self._failing_calls += lane.is_failing
-        lane.calls[invocation] = self._pool.submit(
-            self._send, lane, invocation, lane.is_slow, lane.is_failing
-        )
-
-    def _send(self, lane: Lane, invocation: Invocation, was_slow: bool, was_failing: bool) -> None:
-        """In a thread: one call, and a quick lane's next one goes to the end of the line."""
-        webhook = lane.webhook
-        result = _attempt(webhook, invocation, lane.client)
-        with self._lock:
-            del lane.calls[invocation]
-            lane.waiting.done(invocation)
-            lane.judge(result)
-            self._slow_calls -= was_slow
-            self._failing_calls -= was_failing
-            self._finished.put(Finished(invocation=invocation, webhook=webhook, result=result))
-            if lane.may_start and not lane.is_slow and not self._leaving:
-                self._submit(lane)
-
-    def _collect(self, wait: float) -> None:
-        """Take the results that come meanwhile. Ends sooner where no more can come."""
-        results = self._unstored
-        until = time.monotonic() + wait
-        while len(results) < _STORE_ROWS:
-            left = 0.0 if results and not self._is_calling else until - time.monotonic()
-            try:
-                results.append(self._finished.get(timeout=max(left, 0)))
-            except queues.Empty:
-                break
-            if len(results) == 1:
-                self._unstored_since = time.monotonic()
-
-    def _is_worth_storing(self) -> bool:
-        """Together it takes less time: others that come soon are waited for."""
-        is_full = len(self._unstored) >= _STORE_ROWS or not self._is_calling
-        return is_full or time.monotonic() - self._unstored_since >= _STORE_EVERY
-
     @property
     def _has_enough(self) -> bool:
         """Whether rows wait for threads: then looking for more takes time from them."""
         return any(lane.waiting.ready and not lane.is_slow for lane in self._lanes.values())
 
-    @property
-    def _is_calling(self) -> bool:
-        return any(lane.in_flight for lane in self._lanes.values())
-
     def _store(self) -> int:
-        results = self._unstored
+        results = self._calls.results()
         if not results:
             return 0
         stopped = store(results, self._token)
-        self._unstored = []
-        with self._lock:
+        self._calls.stored(results)
+        with self._calls.lock:
             for one in results:
                 self._lanes[one.webhook.pk].finish(one.invocation)
         for webhook_id in stopped:
@@ -363,7 +275,7 @@ class Drain:
                 claim.renew(ids, self._token, lease)
 
     def _ids(self, lane: Lane) -> list[int]:
-        with self._lock:
+        with self._calls.lock:
             return [*lane.unsettled, *(invocation.pk for invocation in lane.waiting)]
 
     def _give_back_stopped(self) -> None:
@@ -376,7 +288,7 @@ class Drain:
             self._give_back(self._lanes[webhook_id])
 
     def _give_back(self, lane: Lane) -> None:
-        with self._lock:
+        with self._calls.lock:
             ids = [invocation.pk for invocation in lane.waiting.clear()]
         if ids:
             claim.give_back(ids, self._token)
@@ -400,17 +312,6 @@ def is_due(*, within: timedelta = timedelta(0)) -> bool:
     if unseen.exists() or replay.is_due():
         return True
     return bool(claim.due_webhooks(timezone.now() + within))
-
-
-def _attempt(webhook: Webhook, invocation: Invocation, client: Client) -> Result:
-    event = invocation.event
-    assert event is not None  # noqa: S101 - only tests have none, and they are not queued
-    message = Message(
-        id=message_id(event.event_id, webhook.pk),
-        attempt=invocation.attempt,
-        payload_text=event.payload_text,
-    )
-    return attempt(webhook, message, client)
 
 
 def _gave_up(invocation: Invocation) -> Finished:
