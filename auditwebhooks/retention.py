@@ -8,7 +8,8 @@ waits is never deleted: an event that was not fanned out, or has an attempt that
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+import uuid
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -100,8 +101,9 @@ def count_prunable() -> Pruned:
         if cutoff is not None:
             invocations += _old_invocations(status, cutoff).exclude(of_events).count()
     cutoff = _cutoff(_REPLAYS, now)
-    replays = 0 if cutoff is None else _old_replays(cutoff).count()
-    return Pruned(events=events, invocations=invocations, replays=replays)
+    old = _old_replays(cutoff).values_list("pk", "webhook_id") if cutoff is not None else ()
+    replays = _over(old, router.db_for_write(Invocation))
+    return Pruned(events=events, invocations=invocations, replays=len(replays))
 
 
 def _batches(now: datetime) -> Iterator[Iterator[Pruned]]:
@@ -175,12 +177,21 @@ def _prune_events(cutoff: datetime) -> Iterator[Pruned]:
 
 
 def _old_replays(cutoff: datetime) -> PrimaryQuerySet[Replay]:
-    """Ended, and nothing of them waits: they can be cancelled until then."""
-    waits = Invocation.objects.primary().filter(
-        webhook=OuterRef("webhook"), replay=OuterRef("pk"), status=Status.PENDING
-    )
     ended = Replay.objects.primary().exclude(status=ReplayStatus.RUNNING)
-    return ended.filter(~Exists(waits), finished_at__lt=cutoff)
+    return ended.filter(finished_at__lt=cutoff)
+
+
+def _over(replays: Iterable[tuple[int, uuid.UUID | None]], using: str) -> list[int]:
+    """Of these, with their webhooks, the ones of which nothing waits: they can be cancelled until
+    then. Asked only where there are any, since it reads all that waits for their webhooks."""
+    webhooks = dict(replays)
+    if not webhooks:
+        return []
+    rows = Invocation.objects.using(using).filter(
+        webhook__in=set(webhooks.values()), status=Status.PENDING, replay__in=list(webhooks)
+    )
+    waiting = set(rows.order_by().values_list("replay_id", flat=True).distinct())
+    return [pk for pk in webhooks if pk not in waiting]
 
 
 def _prune_replays(cutoff: datetime) -> Iterator[Pruned]:
@@ -189,13 +200,14 @@ def _prune_replays(cutoff: datetime) -> Iterator[Pruned]:
     while True:
         with _batch(Replay) as using:
             candidates = _free(_old_replays(cutoff).filter(after), using).order_by("pk")
-            ids = list(candidates.values_list("pk", flat=True)[:BATCH])
+            rows = list(candidates.values_list("pk", "webhook_id")[:BATCH])
+            ids = _over(rows, using)
             Replay.objects.using(using).filter(pk__in=ids)._raw_delete(using)
-        if ids:
+        if rows:
             yield Pruned(replays=len(ids))
-        if len(ids) < BATCH:
+        if len(rows) < BATCH:
             return
-        after = Q(pk__gt=ids[-1])
+        after = Q(pk__gt=rows[-1][0])
 
 
 def _without_waiting(events: list[int], using: str) -> tuple[list[int], list[int]]:

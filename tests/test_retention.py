@@ -153,6 +153,19 @@ def test_replays_go_as_failed_attempts_do(webhook: Webhook, keep: Callable[..., 
     assert set(Invocation.objects.all()) == {waiting, done}
 
 
+def test_the_backlog_is_not_read_where_no_replay_is_old(
+    webhook: Webhook, keep: Callable[..., None]
+) -> None:
+    """A million rows may wait, and this is asked for every hour."""
+    keep(failed=90)
+    replayed(webhook, 89)
+
+    with CaptureQueriesContext(connection) as queries:
+        assert count_prunable() == prune() == Pruned()
+
+    assert not [one["sql"] for one in queries if "replay_id" in one["sql"]]
+
+
 def test_replays_are_kept_for_ever_where_failed_attempts_are(
     webhook: Webhook, keep: Callable[..., None]
 ) -> None:
