@@ -14,6 +14,7 @@ import requests
 from django.utils import translation
 from hypothesis import given
 from hypothesis import strategies as st
+from urllib3.exceptions import ProtocolError, ProxyError
 
 from auditwebhooks.delivery.health import HOPELESS_AFTER, HOPELESS_FAILURES, _why_hopeless
 from auditwebhooks.delivery.judge import judge
@@ -63,7 +64,7 @@ def hopeless() -> str:
     return _why_hopeless(health, SimpleNamespace(result=result))  # type: ignore[arg-type]
 
 
-LOST = requests.ConnectionError(http.client.RemoteDisconnected("x"))
+LOST = ProtocolError("Connection aborted.", http.client.RemoteDisconnected("x"))
 
 # What the code says today, and what somebody in Germany reads of it.
 SAID: list[tuple[Callable[[], str], str]] = [
@@ -87,7 +88,7 @@ SAID: list[tuple[Callable[[], str], str]] = [
     (lambda: failure(http.client.IncompleteRead(b"")), "die Antwort endete vorzeitig oder ist"),
     (lambda: failure(http.client.BadStatusLine("x")), "die Antwort ist kein gültiges HTTP."),
     (lambda: failure(OSError(111, "Connection refused")), "Verbindung abgelehnt."),
-    (lambda: failure(requests.exceptions.ProxyError("x")), "Die Verbindung ist am Proxy"),
+    (lambda: failure(ProxyError("x", OSError())), "Die Verbindung ist am Proxy"),
     (lambda: failure(ssl.SSLError(1, "bad")), "TLS ist fehlgeschlagen: "),
     (lambda: failure(requests.exceptions.InvalidURL("x")), "Die URL oder ein Header kann nicht"),
     (lambda: failure(KeyError("x")), "Der Aufruf ist unerwartet fehlgeschlagen (KeyError)."),

@@ -66,8 +66,8 @@ class _GuardedHTTPConnection(HTTPConnection):
     _parts: list[bytes] | None = None
 
     def request(self, *args: Any, **kwargs: Any) -> None:
-        """Head and body in one piece: a second one costs a system call and a TLS record here and
-        a read over there, a fifth of the whole call."""
+        """Head and body in one piece, unless they are large: a second one costs a system call and
+        a TLS record here and a read over there, a fifth of the whole call."""
         parts: list[bytes] = []
         self._parts = parts
         try:
@@ -77,7 +77,9 @@ class _GuardedHTTPConnection(HTTPConnection):
             raise UnsendableError(type(error).__name__) from None
         finally:
             self._parts = None
-        self.send(b"".join(parts))
+        is_small = sum(map(len, parts)) <= _CHUNK
+        for piece in [b"".join(parts)] if is_small else parts:
+            self.send(piece)
 
     def send(self, data: Any) -> None:
         if self._parts is None:
