@@ -57,7 +57,7 @@ def always(result: Any) -> bool:
 
 def _steps() -> dict[str, Callable[[], None]]:
     from auditwebhooks import queue, subject, wake
-    from auditwebhooks.delivery import claim, drain, fanout, health, store, turn
+    from auditwebhooks.delivery import calls, claim, drain, fanout, health, store, turn
     from auditwebhooks.transport.client import _GuardedHTTPConnection
 
     return {
@@ -73,7 +73,7 @@ def _steps() -> dict[str, Callable[[], None]]:
         "claim": lambda: after(claim, "claim"),
         "probe": lambda: after(claim, "begin_probe"),
         "request": lambda: before(_GuardedHTTPConnection, "getresponse"),
-        "response": lambda: after(drain, "_attempt"),
+        "response": lambda: after(calls, "_attempt"),
         "result begun": lambda: after(store, "update_rows", did_something=always),
         "result": lambda: after(drain, "store", did_something=always),
         "retry begun": lambda: before(health, "note"),
