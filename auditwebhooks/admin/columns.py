@@ -20,6 +20,7 @@ from django.utils.timesince import timesince
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from auditwebhooks import states
 from auditwebhooks.admin.display import NotedAdmin, moment, status_dot
 from auditwebhooks.delivery.claim import may_send
 from auditwebhooks.delivery.stats import glances
@@ -34,10 +35,10 @@ class StateFilter(admin.SimpleListFilter):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, Any]]:
         return (
-            ("active", _("Active")),
-            ("paused", _("Paused")),
-            ("inactive", _("Inactive")),
-            ("by_system", _("Inactive by the system")),
+            ("active", states.ACTIVE),
+            ("paused", states.PAUSED),
+            ("inactive", states.INACTIVE),
+            ("by_system", states.BY_SYSTEM),
         )
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
