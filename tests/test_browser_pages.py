@@ -468,3 +468,23 @@ def test_no_page_is_harder_to_use_than_a_stock_one(
 
     assert found == {}
     assert wide == {}
+
+
+def test_code_reads_from_left_to_right_in_hebrew(
+    browser: Any, served: str, operator: User
+) -> None:
+    keys = keys_of_rows("Payments")
+    one = Opened(browser, served, operator, locale="he")
+    found = {}
+    for title, (_kind, path) in PAGES.items():
+        visit(one.page, path.format(**keys))
+        turned = one.page.evaluate(
+            """() => [...document.querySelectorAll("#content :is(pre, code, textarea)")]
+                .filter(one => getComputedStyle(one).direction !== "ltr")
+                .map(one => one.outerHTML.slice(0, 200))"""
+        )
+        if turned:
+            found[title] = turned
+    one.context.close()
+
+    assert found == {}
