@@ -27,6 +27,7 @@ from auditwebhooks.delivery.hours import (
     hours,
 )
 from auditwebhooks.enums import Status, WebhookState
+from auditwebhooks.states import ToldState, told
 from auditwebhooks.status import DeliveryStatus, WebhookStatus, status
 
 # Failing webhooks that are named.
@@ -47,10 +48,7 @@ class Tile:
 class Failing:
     name: str
     url: str
-    # Of the dot, and its words.
-    colour: str
-    state: str
-    why: str
+    state: ToldState
     failures: int
     last_success_at: datetime | None
     backlog: int
@@ -79,7 +77,7 @@ def board(request: HttpRequest) -> Board | None:
     return Board(
         tiles=list(_tiles(now, event=event, invocation=invocation, webhook=webhook)),
         problems=list(now.problems) if webhook else [],
-        failing=[_told(request, one) for one in failing[:MOST]] if webhook else None,
+        failing=[_failing(request, one) for one in failing[:MOST]] if webhook else None,
         more_failing=len(failing[MOST:]),
         charts=list(_charts(now.at, event=event, invocation=invocation)),
     )
@@ -166,18 +164,11 @@ def _is_failing(webhook: WebhookStatus) -> bool:
     return bool(webhook.disabled_reason) or (webhook.state != WebhookState.OFF and is_held)
 
 
-def _told(request: HttpRequest, webhook: WebhookStatus) -> Failing:
-    colour, state, why = "amber", _("Paused"), ""
-    if webhook.disabled_reason:
-        colour, state, why = "white", _("Inactive by the system"), webhook.disabled_reason
-    elif webhook.state == WebhookState.ACTIVE:
-        colour, state = "green", _("Active")
+def _failing(request: HttpRequest, webhook: WebhookStatus) -> Failing:
     return Failing(
         name=webhook.name,
         url=_url(request, "webhook_change", webhook.id),
-        colour=colour,
-        state=state,
-        why=why,
+        state=told(webhook.state, webhook.disabled_reason),
         failures=webhook.consecutive_failures,
         last_success_at=webhook.last_success_at,
         backlog=webhook.backlog,

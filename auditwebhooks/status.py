@@ -105,6 +105,12 @@ def status() -> DeliveryStatus:
     )
 
 
+def state_of(webhook: Webhook) -> WebhookState:
+    if not webhook.active:
+        return WebhookState.OFF
+    return WebhookState.ACTIVE if webhook.paused_until is None else WebhookState.PAUSED
+
+
 def _webhooks() -> QuerySet[Webhook]:
     of_webhook = Invocation.objects.primary().filter(webhook=OuterRef("pk")).order_by()
     open_ones = of_webhook.filter(status__in=[Status.PENDING, Status.SENDING])
@@ -123,18 +129,16 @@ def _webhooks() -> QuerySet[Webhook]:
 
 
 def _webhook_status(webhook: Any, now: datetime) -> WebhookStatus:
-    paused_until = webhook.paused_until
-    state = WebhookState.PAUSED if paused_until else WebhookState.ACTIVE
     return WebhookStatus(
         id=webhook.pk,
         name=webhook.name,
-        state=state if webhook.active else WebhookState.OFF,
+        state=state_of(webhook),
         backlog=webhook.backlog,
         oldest_waiting_seconds=_overdue(webhook.oldest_due_at, now),
         last_success_at=webhook.last_success_at,
         last_failure_at=webhook.last_failure_at,
         consecutive_failures=webhook.consecutive_failures,
-        paused_until=paused_until,
+        paused_until=webhook.paused_until,
         disabled_reason=webhook.disabled_reason,
     )
 

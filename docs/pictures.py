@@ -250,6 +250,8 @@ def take(page: Any, name: str, first: str, height: int) -> None:
     page.evaluate("document.activeElement.blur()")
     # A window that shows the whole page: what scrolls inside it does not, then.
     page.set_viewport_size({"width": WIDTH, "height": 3500})
+    # Where it was scrolled to before would be in what is measured.
+    page.evaluate("scrollTo(0, 0)")
     top = page.locator(first).bounding_box()["y"]
     end = page.locator("#content").bounding_box()
     height = min(height, end["y"] + end["height"] - top)

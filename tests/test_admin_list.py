@@ -107,6 +107,20 @@ def test_a_row_tells_host_last_result_rate_and_backlog(client: Client, operator:
     assert "canary" not in page
 
 
+def test_days_have_the_case_that_german_asks_for(
+    client: Client, operator: User, settings: Any
+) -> None:
+    settings.LANGUAGE_CODE = "de"
+    webhook = make_webhook(name="Old")
+    WebhookHealth.objects.create(
+        webhook=webhook, last_failure_at=timezone.now() - timedelta(days=5, hours=1)
+    )
+
+    row = cells(client.get(LIST).content.decode(), "Old")
+    # "5 Tage" is what Django gives, and "vor" would ask for "5 Tagen".
+    assert words(row["last_result"]) == "fehlgeschlagen, 5 Tage her"
+
+
 def test_a_webhook_that_did_nothing_has_dashes(client: Client, operator: User) -> None:
     make_webhook(name="New")
 

@@ -26,6 +26,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "masking",
         "retry",
         "seeing",
+        "states",
         "chart",
         "signing",
         "tables",

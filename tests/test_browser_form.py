@@ -192,6 +192,38 @@ def test_who_was_logged_out_logs_in_and_goes_on(
     assert Webhook.objects.get().name == "SIEM"
 
 
+def test_only_the_template_is_red_where_the_template_is_wrong(opened: Opened) -> None:
+    page = opened.page
+    page.goto(ADD)
+    page.get_by_label("Body Template").fill('{"a": "{{data.nobody}}"}')
+    page.get_by_role("button", name="Save", exact=True).click()
+    page.get_by_text("Please correct the errors below.").wait_for()
+
+    def rim(label: str) -> str:
+        colour = "one => getComputedStyle(one).borderTopColor"
+        return str(page.get_by_label(label, exact=True).evaluate(colour))
+
+    # Of a field without an error.
+    usual = rim("Timeout in seconds:")
+    assert rim("Body Template:") != usual
+    choice = page.locator(".auditwebhooks-bar")
+    for box in choice.locator("select, input").all():
+        assert box.evaluate("one => getComputedStyle(one).borderTopColor") == usual
+
+
+def test_a_long_event_leaves_no_gap_beside_the_choice(opened: Opened) -> None:
+    make_event(target_name="Production database, reading and writing " * 4)
+    page = opened.page
+    page.goto(ADD)
+    gaps = page.locator(".auditwebhooks-choice").evaluate_all(
+        """labels => labels.map(one => one.getBoundingClientRect().right
+            - one.lastElementChild.getBoundingClientRect().right)"""
+    )
+
+    assert len(gaps) == 4
+    assert max(gaps) < 10
+
+
 def test_too_many_tests_are_told(
     opened: Opened, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -468,3 +468,97 @@ def test_no_page_is_harder_to_use_than_a_stock_one(
 
     assert found == {}
     assert wide == {}
+
+
+# --- what there is room for ---------------------------------------------------------------
+
+# Words of tables that are partly outside of what scrolls them, and what boxes say while they are
+# empty, where it is longer than the box.
+CUT = """() => {
+    const cut = [];
+    for (const cell of document.querySelectorAll("#content :is(td, th)")) {
+        if (!cell.checkVisibility() || cell.closest("[class$=actions], .visually-hidden"))
+            continue;
+        const texts = document.createTreeWalker(cell, NodeFilter.SHOW_TEXT);
+        while (texts.nextNode()) {
+            if (!texts.currentNode.data.trim()) continue;
+            const range = document.createRange();
+            range.selectNodeContents(texts.currentNode);
+            const {left, right} = range.getBoundingClientRect();
+            for (let box = cell; box; box = box.parentElement) {
+                const edges = box.getBoundingClientRect();
+                const holds = box === cell || getComputedStyle(box).overflowX !== "visible";
+                if (holds && right > left && (right > edges.right + 1 || left < edges.left - 1)) {
+                    cut.push(texts.currentNode.data.trim());
+                    break;
+                }
+            }
+        }
+    }
+    const pen = document.createElement("canvas").getContext("2d");
+    for (const box of document.querySelectorAll("#content :is(input, textarea)")) {
+        const look = getComputedStyle(box);
+        pen.font = look.font;
+        const padding = parseFloat(look.paddingLeft) + parseFloat(look.paddingRight);
+        const room = box.clientWidth - padding;
+        if (box.checkVisibility() && pen.measureText(box.placeholder).width > room)
+            cut.push(box.placeholder);
+    }
+    return cut;
+}"""
+
+
+@pytest.mark.parametrize("language", ["en", "de", "he"])
+def test_nothing_is_cut_on_a_telephone(
+    browser: Any, served: str, operator: User, language: str
+) -> None:
+    now = timezone.now()
+    keys = keys_of_rows("Payments of the Northern-European subsidiaries")
+    busy = make_webhook(name="Security chat of Operations", headers={"Authorization": "canary"})
+    WebhookHealth.objects.create(
+        webhook=busy, last_success_at=now - timedelta(days=6), consecutive_failures=0
+    )
+    for status in ("succeeded", "succeeded", "failed"):
+        make_invocation(busy, status=status, outcome="success", started_at=now, finished_at=now)
+    keys["busy"] = busy.pk
+    pages = {**PAGES, "busy webhook": ("form", f"{APP}webhook/{{busy}}/change/")}
+    # Replays are lines of a table there, too: it scrolls.
+    del pages["replays"]
+    one = Opened(
+        browser, served, operator, locale=language, viewport={"width": 360, "height": 740}
+    )
+    found = {}
+    for title, (_kind, path) in pages.items():
+        visit(one.page, path.format(**keys))
+        assert one.page.locator("html").get_attribute("lang") == language
+        if cut := one.page.evaluate(CUT):
+            found[title] = cut
+    visit(one.page, f"{APP}webhook/")
+    row = one.page.get_by_role("row").filter(has_text="Security chat of Operations")
+    label = row.locator(".field-backlog [data-auditwebhooks-label]")
+    told = label.evaluate("one => getComputedStyle(one, '::before').content")
+    one.context.close()
+
+    assert found == {}
+    assert {"en": "Backlog", "de": "Rückstau", "he": "ממתינים"}[language] in told
+    assert one.faults == []
+
+
+def test_code_reads_from_left_to_right_in_hebrew(
+    browser: Any, served: str, operator: User
+) -> None:
+    keys = keys_of_rows("Payments")
+    one = Opened(browser, served, operator, locale="he")
+    found = {}
+    for title, (_kind, path) in PAGES.items():
+        visit(one.page, path.format(**keys))
+        turned = one.page.evaluate(
+            """() => [...document.querySelectorAll("#content :is(pre, code, textarea)")]
+                .filter(one => getComputedStyle(one).direction !== "ltr")
+                .map(one => one.outerHTML.slice(0, 200))"""
+        )
+        if turned:
+            found[title] = turned
+    one.context.close()
+
+    assert found == {}

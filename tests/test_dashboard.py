@@ -172,6 +172,18 @@ def test_failing_webhooks_are_named_the_worst_first(operator: Client) -> None:
     assert "The receiver answered 410 Gone." in failing
 
 
+def test_a_reason_is_told_in_the_reader_s_language(operator: Client, settings: Any) -> None:
+    settings.LANGUAGE_CODE = "de"
+    gone = quiet_webhook()
+    gone.switch_off_by_system()
+    WebhookHealth.objects.create(webhook=gone, disabled_reason="The receiver answered 410 Gone.")
+    page = page_of(operator)
+
+    failing = page[page.index('id="auditwebhooks-failing"') : page.index("</section>")]
+    assert "Der Empfänger antwortete mit 410 Gone." in failing
+    assert "The receiver answered" not in failing
+
+
 def test_more_failing_webhooks_than_fit_are_counted(
     operator: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -20,7 +20,8 @@ from django.utils.timesince import timesince
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from auditwebhooks.admin.display import NotedAdmin, moment, status_dot
+from auditwebhooks import states
+from auditwebhooks.admin.display import NotedAdmin, labelled, moment, status_dot
 from auditwebhooks.delivery.claim import may_send
 from auditwebhooks.delivery.stats import glances
 from auditwebhooks.models import Webhook
@@ -34,10 +35,10 @@ class StateFilter(admin.SimpleListFilter):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, Any]]:
         return (
-            ("active", _("Active")),
-            ("paused", _("Paused")),
-            ("inactive", _("Inactive")),
-            ("by_system", _("Inactive by the system")),
+            ("active", states.ACTIVE),
+            ("paused", states.PAUSED),
+            ("inactive", states.INACTIVE),
+            ("by_system", states.BY_SYSTEM),
         )
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
@@ -91,24 +92,29 @@ class WebhookColumns(NotedAdmin):
         # Of a webhook that had but one of them.
         ordering=Greatest(Coalesce(_SUCCESS, _FAILURE), Coalesce(_FAILURE, _SUCCESS)),
     )
-    def last_result(self, webhook: Webhook) -> str:
+    def last_result(self, webhook: Webhook) -> SafeString:
         success, failure = webhook.last_success_at, webhook.last_failure_at
         if success is not None and (failure is None or success >= failure):
             return _result("good", _("succeeded %s ago"), success)
-        return "-" if failure is None else _result("bad", _("failed %s ago"), failure)
+        if failure is None:
+            return labelled(_("Last result"), "-")
+        return _result("bad", _("failed %s ago"), failure)
 
     @admin.display(description=gettext_lazy("Success 24 h"))
-    def success_rate(self, webhook: Any) -> str:
-        rate = webhook.glance.success_rate
-        if rate is None:
-            return "-"
-        # Downwards: 100 % means all of them.
-        percent = math.floor(rate * 1000) / 10
-        return _("%s %%") % number_format(percent, 0 if rate == 1 else 1)
+    def success_rate(self, webhook: Any) -> SafeString:
+        return labelled(_("Success 24 h"), _percentage(webhook.glance.success_rate))
 
     @admin.display(description=gettext_lazy("Backlog"))
-    def backlog(self, webhook: Any) -> str:
-        return number_format(webhook.glance.backlog)
+    def backlog(self, webhook: Any) -> SafeString:
+        return labelled(_("Backlog"), number_format(webhook.glance.backlog))
+
+
+def _percentage(rate: float | None) -> str:
+    if rate is None:
+        return "-"
+    # Downwards: 100 % means all of them.
+    percent = math.floor(rate * 1000) / 10
+    return _("%s %%") % number_format(percent, 0 if rate == 1 else 1)
 
 
 def _result(kind: str, words: str, at: datetime) -> SafeString:

@@ -19,6 +19,8 @@ from django.utils.translation import gettext as _
 from auditwebhooks.enums import Phase, Status
 from auditwebhooks.models import Invocation, Webhook
 from auditwebhooks.sentences import shown
+from auditwebhooks.states import told
+from auditwebhooks.status import state_of
 
 if TYPE_CHECKING:
     ModelAdmin = admin.ModelAdmin[Any]
@@ -76,6 +78,12 @@ def dot(kind: str, word: str, title: str = "") -> SafeString:
     )
 
 
+def labelled(label: str, value: object) -> SafeString:
+    """What tells nothing by itself: where a small screen has no columns, the label stands beside
+    it. See admin.css."""
+    return format_html('<span data-auditwebhooks-label="{}">{}</span>', label, value)
+
+
 def word(choices: type[TextChoices], value: str) -> str:
     """What people read for a stored value; words of a host's own as they are."""
     return str(dict(choices.choices).get(value, value))
@@ -90,16 +98,12 @@ def moment(value: datetime | None) -> str:
 
 
 def status_dot(webhook: Webhook) -> SafeString:
-    """Green: active; white: inactive; amber: paused."""
-    if webhook.disabled_reason:
-        by = format_html('<strong class="auditwebhooks-alarm">{}</strong>', _("by the system"))
-        words = format_html("{} {}", _("Inactive"), by)
-        return dot("white", words, shown(webhook.disabled_reason))
-    if not webhook.active:
-        return dot("white", _("Inactive"))
-    if webhook.paused_until is not None:
-        return dot("amber", _("Paused"), pause_text(webhook))
-    return dot("green", _("Active"))
+    """As the dashboard tells it; what the system switched off stands out."""
+    state = told(state_of(webhook), webhook.disabled_reason)
+    if not state.why:
+        return dot(state.colour, state.words, pause_text(webhook) if webhook.active else "")
+    words = format_html('<strong class="auditwebhooks-alarm">{}</strong>', state.words)
+    return dot(state.colour, words, state.why)
 
 
 def pause_text(webhook: Webhook) -> str:
