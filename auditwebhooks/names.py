@@ -19,7 +19,8 @@ class Names:
     database, all are told by their keys."""
 
     def __init__(self, model: ModelClass, using: str) -> None:
-        self._guard = connections[using].execute_wrapper(self._refuse)
+        self._connection = connections[using]
+        self._guard = self._connection.execute_wrapper(self._refuse)
         self._refused = False
 
     def __enter__(self) -> Names:
@@ -32,10 +33,14 @@ class Names:
     def of(self, instance: models.Model) -> str:
         if self._refused:
             return nameless(instance)
+        is_broken = self._connection.needs_rollback
         try:
             return words_of(instance)
         except Exception:  # noqa: BLE001 - and what the host's __init__ sets is not there to read
             return nameless(instance)
+        finally:
+            # A save that was refused has marked the host's transaction, where it did nothing.
+            self._connection.needs_rollback = is_broken
 
     def _refuse(self, *args: Any) -> None:
         self._refused = True

@@ -242,6 +242,25 @@ def test_a_name_that_would_query_is_told_by_its_key(django_assert_num_queries: A
     assert sum("auth_user" in str(query["sql"]) for query in queries) <= 1
 
 
+def test_a_name_that_would_write_leaves_the_transaction_as_it_was(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Django marks the transaction of a save that failed for rollback; this one did nothing."""
+
+    def save_a_tag(self: Book) -> str:
+        Tag(name=self.title).save()
+        return self.title
+
+    monkeypatch.setattr(Book, "__str__", save_a_tag)
+    with transaction.atomic():
+        made = Book.objects.bulk_create([Book(title="One"), Book(title="Two")])
+        Book.objects.update(pages=9)
+        assert not connection.needs_rollback
+
+    names = [f"Book object ({one.pk})" for one in made]
+    assert [one["data"]["target_name"] for one in events()] == names * 2
+
+
 def test_a_name_that_needs_the_host_s_init_is_told_by_its_key(
     articles: list[Article], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
