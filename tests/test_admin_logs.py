@@ -270,6 +270,15 @@ def test_a_search_reads_no_table_however_many_rows_have_the_term(
     assert not [plan for plan in plans if "Seq Scan" in plan]
 
 
+@pytest.mark.skipif("connection.vendor != 'postgresql'", reason="plans are PostgreSQL's")
+@pytest.mark.parametrize("name", ["action", "source"])
+def test_what_no_event_has_is_looked_for_among_few(
+    client: Client, many_events: None, name: str
+) -> None:
+    """Not along the time, passing over all there are."""
+    assert f"auditwebhooks_event_{name}" in plans_of(client, f"{EVENTS}?{name}=absent")[-1]
+
+
 def test_invocations_are_filtered(client: Client) -> None:
     mine, other = make_webhook(name="Mine"), make_webhook(name="Other")
     make_invocation(other, status="succeeded", outcome="success")
