@@ -18,7 +18,7 @@ from django.utils import timezone
 import auditwebhooks
 from auditwebhooks.admin import filters
 from auditwebhooks.admin.logs import LogAdmin
-from auditwebhooks.models import Event
+from auditwebhooks.models import Event, Invocation
 from tests.factories import make_event, make_invocation, make_webhook
 
 pytestmark = pytest.mark.django_db
@@ -241,6 +241,14 @@ def many_events() -> None:
         db.execute("ANALYZE auditwebhooks_event")
 
 
+@pytest.fixture
+def many_invocations() -> None:
+    one = make_invocation(make_webhook())
+    Invocation.objects.bulk_create(Invocation(**values_of(one)) for _number in range(3000))
+    with connection.cursor() as db:
+        db.execute("ANALYZE auditwebhooks_invocation")
+
+
 def values_of(row: Model) -> dict[str, Any]:
     return {field.attname: getattr(row, field.attname) for field in row._meta.fields[1:]}
 
@@ -277,6 +285,20 @@ def test_what_no_event_has_is_looked_for_among_few(
 ) -> None:
     """Not along the time, passing over all there are."""
     assert f"auditwebhooks_event_{name}" in plans_of(client, f"{EVENTS}?{name}=absent")[-1]
+
+
+@pytest.mark.skipif("connection.vendor != 'postgresql'", reason="plans are PostgreSQL's")
+@pytest.mark.parametrize("trigger", ["retry", "manual", "replay", "test"])
+def test_what_was_asked_for_is_looked_for_among_few(
+    client: Client, many_invocations: None, trigger: str
+) -> None:
+    plan = plans_of(client, f"{INVOCATIONS}?trigger={trigger}")[-1]
+
+    assert "auditwebhooks_inv_trigger" in plan
+
+
+def test_an_index_with_a_condition_is_no_warning() -> None:
+    assert Invocation.check(databases=["default"]) == []
 
 
 def test_invocations_are_filtered(client: Client) -> None:

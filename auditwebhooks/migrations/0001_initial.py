@@ -516,6 +516,14 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name="invocation",
+            index=models.Index(
+                condition=models.Q(("trigger", "event"), _negated=True),
+                fields=["trigger", "created_at", "id"],
+                name="auditwebhooks_inv_trigger",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="invocation",
             index=models.Index(fields=["webhook", "id"], name="auditwebhooks_inv_webhook"),
         ),
         migrations.AddIndex(
