@@ -11,9 +11,9 @@ as a whole or counted, or a page needs more queries than it does with fewer rows
 
 The pages of the admin, those of single rows and the dashboard with them, are then asked --calls
 times each (0: not at all), the least and the most rows by turns. It ends with 1, too, where the
-95th percentile with most rows is twice that with the least or more (less than 5 ms apart do not
-count), or such a page needs more than 15 queries. Of 20 calls that leaves out the slowest, mostly
-the first. DATABASE_NAME begins the names of the databases.
+95th percentile with most rows is twice that with the least or more, three times one after the
+other (less than 5 ms apart do not count), or such a page needs more than 15 queries. Of 20 calls
+that leaves out the slowest, mostly the first. DATABASE_NAME begins the names of the databases.
 """
 
 from __future__ import annotations
@@ -55,6 +55,8 @@ TIMES = 3
 # What a page of the admin may need, and how much slower it may be with most rows.
 MOST_QUERIES = 15
 MOST_RATIO = 2.0
+# A page that seems slower is asked again: something else may have had the machine.
+TRIES = 3
 # A difference that nobody sees, and other work on the machine makes.
 NO_DIFFERENCE = 5.0
 
@@ -664,14 +666,27 @@ def slower(least: Measured, most: Measured, calls: int) -> Iterator[str]:
     if calls and least.report.timed:
         print(f"--- p95 of {calls} calls with {least.rows:,} and {most.rows:,} rows")
     for number, page in enumerate(least.report.timed):
-        rounds = [(least.milliseconds(number), most.milliseconds(number)) for _ in range(calls)]
-        few, many = (percentile_95(taken) for taken in zip(*rounds, strict=True))
-        is_slow = many >= MOST_RATIO * few and many - few >= NO_DIFFERENCE
+        tries = [both_95(least, most, number, calls)]
+        while _is_slower(*tries[-1]) and len(tries) < TRIES:
+            tries.append(both_95(least, most, number, calls))
+        few, many = min(tries, key=lambda both: both[1] / both[0])
+        is_slow = _is_slower(few, many)
         words = page.removeprefix("/admin/auditwebhooks/") or "dashboard"
+        words += f" (the best of {len(tries)})" if len(tries) > 1 else ""
         mark = "!" if is_slow else " "
         print(f"{mark}{few:7.1f} ms {many:7.1f} ms {many / few:6.2f} x  {words}", flush=True)
         if is_slow:
             yield page
+
+
+def both_95(least: Measured, most: Measured, page: int, calls: int) -> tuple[float, float]:
+    rounds = [(least.milliseconds(page), most.milliseconds(page)) for _ in range(calls)]
+    few, many = zip(*rounds, strict=True)
+    return percentile_95(few), percentile_95(many)
+
+
+def _is_slower(few: float, many: float) -> bool:
+    return many >= MOST_RATIO * few and many - few >= NO_DIFFERENCE
 
 
 def percentile_95(taken: Iterable[float]) -> float:
