@@ -94,6 +94,16 @@ def test_an_empty_list_says_so(client: Client) -> None:
     assert 'rel="next"' not in page
 
 
+def test_what_lies_before_a_page_is_joined_with_nothing(client: Client, short_pages: None) -> None:
+    made = [make_invocation(make_webhook()) for _number in range(5)]
+    with CaptureQueriesContext(connection) as queries:
+        page = client.get(f"{INVOCATIONS}?p=2")
+
+    [passing] = [one["sql"] for one in queries.captured_queries if "OFFSET" in one["sql"]]
+    assert "JOIN" not in passing
+    assert list(page.context["cl"].result_list) == made[2:0:-1]
+
+
 def test_a_page_that_is_full_has_no_other_behind_it(client: Client, short_pages: None) -> None:
     for _number in range(2):
         make_event()
