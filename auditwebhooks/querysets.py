@@ -27,8 +27,9 @@ class PrimaryQuerySet(QuerySet[M]):
 def rows_between(rows: QuerySet[M], start: int, stop: int) -> list[M]:
     """A page of a long list that goes along an index. MariaDB and MySQL read each row that a
     filter passes over, even where the index has all that the filter asks: so they are asked for
-    the keys first, which they find by the index alone."""
-    if connections[rows.db].vendor == "mysql" and rows.query.where:
+    the keys first, which they find by the index alone. So is every database behind the first
+    page: else it reads all rows before it, and joins to each what only the page shows."""
+    if start or (connections[rows.db].vendor == "mysql" and rows.query.where):
         keys = list(rows.values_list("pk", flat=True)[start:stop])
         found = rows.order_by().in_bulk(keys)
         # Else some were deleted meanwhile, and the page seemed to be the last.

@@ -1,13 +1,19 @@
 """What a page of each list costs: queries, milliseconds, and how the database finds its rows.
 
     python -m benchmarks.lists [--database mariadb] [--rows 10000 1000000] [--only api|admin]
-                               [--plans] [--keep]
+                               [--calls 20] [--webhooks 100] [--plans] [--keep]
 
-Each number of rows gets a database of its own: so many events and invocations, and a hundredth
-of it webhooks. What a filter looks for is asked as most rows have it, as only the oldest have it
-and as no row has it: the last two are where a list without an index reads all there is. It ends
-with 1 where a table of this app is read as a whole, or a page needs more queries than it does with
-fewer rows. DATABASE_NAME begins the names of the databases.
+Each number of rows gets a database of its own: so many events and invocations, one a second, and
+as many webhooks as --webhooks says, fifty of which have the invocations. What a filter looks for
+is asked as most rows have it, as only the oldest have it and as no row has it: the last two are
+where a list without an index reads all there is. It ends with 1 where a table of this app is read
+as a whole or counted, or a page needs more queries than it does with fewer rows.
+
+The pages of the admin, those of single rows and the dashboard with them, are then asked --calls
+times each (0: not at all), the least and the most rows by turns. It ends with 1, too, where the
+95th percentile with most rows is twice that with the least or more, three times one after the
+other (less than 5 ms apart do not count), or such a page needs more than 15 queries. Of 20 calls
+that leaves out the slowest, mostly the first. DATABASE_NAME begins the names of the databases.
 """
 
 from __future__ import annotations
@@ -22,8 +28,8 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
@@ -46,6 +52,13 @@ OLDEST = 30
 BATCH = 500
 # Of so many calls the fastest counts.
 TIMES = 3
+# What a page of the admin may need, and how much slower it may be with most rows.
+MOST_QUERIES = 15
+MOST_RATIO = 2.0
+# A page that seems slower is asked again: something else may have had the machine.
+TRIES = 3
+# A difference that nobody sees, and other work on the machine makes.
+NO_DIFFERENCE = 5.0
 
 # What only the oldest have.
 EVENT_OLD = {
@@ -95,16 +108,32 @@ TIMES_OF = {EVENTS: ["created_at"], INVOCATIONS: ["created_at", "due_at", "finis
 ADMIN_FILTERS = {
     EVENTS: {
         **{name: EVENT_FILTERS[name] for name in ("action", "source", "target_type")},
-        "q": ("user5@example.com", "oldest", "absent"),
-        "span": ("24h",),
+        # An actor, an event type, a target, an event; then of the oldest, and of none.
+        "q": (
+            "user5@example.com",
+            "testapp.article.updated",
+            "77",
+            f"{500:036x}",
+            "oldest",
+            "absent",
+        ),
+        "span": ("24h", "7d", "30d"),
+        "until": ("2000-01-01T00:00",),
         "p": ("2", "100"),
     },
     INVOCATIONS: {
         **{name: INVOCATION_FILTERS[name] for name in ("trigger", "status", "outcome")},
-        "span": ("24h",),
+        "q": (f"{500:036x}", "absent"),
+        "span": ("24h", "7d", "30d"),
+        "until": ("2000-01-01T00:00",),
         "p": ("2", "100"),
     },
-    WEBHOOKS: {"p": ("2",)},
+    WEBHOOKS: {
+        "q": ("Webhook 7", "absent"),
+        "state": ("active", "paused", "inactive", "by_system"),
+        "method": ("POST", "PUT", "GET"),
+        "p": ("2",),
+    },
 }
 
 
@@ -113,12 +142,29 @@ class Cost:
     milliseconds: float
     queries: int
     plans: list[list[str]]
+    # A large table is read as a whole; its rows are counted.
+    reads_all: bool
+    counts_all: bool
 
     @property
     def nodes(self) -> list[str]:
         """Of the query that finds the rows of the page, the outermost first."""
         lines = self.plans[-1] if self.plans else []
-        return [re.sub(r" +\(cost.*", "", line).strip(" ->") for line in lines if _is_node(line)]
+        nodes = [re.sub(r"(_\d+)? +\(cost.*", "", one) for one in lines if _is_node(one)]
+        # Each once: of a union all parts look the same.
+        return list(dict.fromkeys(node.strip(" ->") for node in nodes))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """Of one number of rows."""
+
+    # Page -> its queries.
+    queries: dict[str, int]
+    # What is wrong -> pages.
+    wrong: dict[str, list[str]]
+    # Pages of the admin, in the order in which they can be asked for by number.
+    timed: list[str]
 
 
 def _is_node(line: str) -> bool:
@@ -135,6 +181,8 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--rows", type=int, nargs="+", default=[10_000, 1_000_000])
     parser.add_argument("--only", choices=("api", "admin"))
+    parser.add_argument("--calls", type=int, default=20, help="of a page of the admin")
+    parser.add_argument("--webhooks", type=int, default=100, help="at least 50")
     parser.add_argument("--plans", action="store_true", help="print them whole")
     parser.add_argument("--keep", action="store_true", help="the databases, for the next run")
     # What main() calls in a process of its own for each number of rows.
@@ -170,7 +218,7 @@ def start_django(options: argparse.Namespace, rows: int) -> None:
     drop(options.database, name)
     create(options.database, name)
     call_command("migrate", verbosity=0)
-    fill(rows)
+    fill(rows, options.webhooks)
 
 
 def holds_tables() -> bool:
@@ -211,7 +259,7 @@ def ask_mariadb(statement: str) -> None:
         cursor.execute(statement)
 
 
-def fill(rows: int) -> None:
+def fill(rows: int, webhooks: int) -> None:
     from django.contrib.auth.models import User
     from django.db import connection
 
@@ -219,9 +267,9 @@ def fill(rows: int) -> None:
 
     with auditwebhooks.paused():
         User.objects.create(username="root", is_superuser=True, is_staff=True)
-        webhooks = fill_webhooks(max(rows // 100, 50))
+        callers = fill_webhooks(max(webhooks, 50))
     insert(make_events(rows))
-    insert(make_invocations(rows, webhooks))
+    insert(make_invocations(rows, callers))
     tidy = {"postgresql": ["VACUUM ANALYZE"], "sqlite": ["PRAGMA wal_checkpoint(TRUNCATE)"]}
     tables = [f"ANALYZE TABLE auditwebhooks_{name}" for name in ("event", "invocation", "webhook")]
     with connection.cursor() as cursor:
@@ -351,6 +399,37 @@ def admin_pages(rows: int) -> Iterator[str]:
     for kind, known in ADMIN_FILTERS.items():
         yield ADMIN[kind]
         yield from filtered(ADMIN[kind], known)
+    webhook = first_webhook()
+    for given in (
+        {"webhook": webhook},
+        {"webhook": webhook, "status": "failed"},
+        {"webhook": webhook, "status": "failed", "span": "24h"},
+        {"webhook": uuid.UUID(int=0)},
+        {"outcome": "http_status", "trigger": "replay"},
+    ):
+        yield f"{ADMIN[INVOCATIONS]}?{urlencode(given)}"
+    for given in (
+        {"target_model": "testapp.article", "target_id": "77"},
+        {"action": "update", "source": "Terraform"},
+        {"q": "user5@example.com", "action": "absent"},
+        {"target_type": "article 5", "action": "oldest"},
+    ):
+        yield f"{ADMIN[EVENTS]}?{urlencode(given)}"
+    yield from admin_row_pages(rows, webhook)
+
+
+def admin_row_pages(rows: int, webhook: Any) -> Iterator[str]:
+    """Those of the first, a middle and the newest row, and what is no list."""
+    for kind in (EVENTS, INVOCATIONS):
+        yield from (f"{ADMIN[kind]}{key}/change/" for key in (1, rows // 2, rows))
+        yield f"{ADMIN[kind]}{rows}/history/"
+    yield f"{ADMIN[EVENTS]}{rows}/payload/"
+    yield f"{ADMIN[WEBHOOKS]}{webhook}/change/"
+    yield f"{ADMIN[WEBHOOKS]}{webhook}/history/"
+    yield f"{ADMIN[WEBHOOKS]}add/"
+    yield "/admin/auditwebhooks/replay/"
+    yield "/admin/auditwebhooks/"
+    yield "/admin/"
 
 
 def filtered(url: str, filters: Mapping[str, Iterable[str]]) -> Iterator[str]:
@@ -370,7 +449,7 @@ PAGES: dict[str, Callable[[int], Iterator[str]]] = {"api": api_pages, "admin": a
 # --- costs --------------------------------------------------------------------------------
 
 
-def cost_of(client: Any, url: str) -> tuple[Cost, Any]:
+def cost_of(client: Any, url: str, large: Collection[str]) -> tuple[Cost, Any]:
     from django.db import connection
     from django.test.utils import CaptureQueriesContext
 
@@ -383,7 +462,23 @@ def cost_of(client: Any, url: str) -> tuple[Cost, Any]:
         assert answer.status_code == 200, (url, answer.content[:500])
     asked = [one["sql"] for one in queries.captured_queries]
     plans = [explain(sql) for sql in asked if re.search('FROM ["`]auditwebhooks_', sql)]
-    return Cost(milliseconds=best * 1000, queries=len(asked), plans=plans), answer
+    cost = Cost(
+        milliseconds=best * 1000,
+        queries=len(asked),
+        plans=plans,
+        reads_all=any(
+            re.search(rf"Seq Scan on {table}\b", line)
+            for table in large
+            for plan in plans
+            for line in plan
+        ),
+        counts_all=any(counts_all(sql, table) for sql in asked for table in large),
+    )
+    return cost, answer
+
+
+def counts_all(sql: str, table: str) -> bool:
+    return re.search(rf'COUNT\([^)]*\).* FROM ["`]{table}["`](?!.* WHERE )', sql) is not None
 
 
 def explain(sql: str) -> list[str]:
@@ -433,89 +528,171 @@ def make_client(kind: str) -> Any:
     return client
 
 
-def measure(options: argparse.Namespace, rows: int) -> dict[str, int]:
-    """Page -> its queries; ends the process where a table is read as a whole."""
+def measure(options: argparse.Namespace, rows: int) -> None:
+    """Tells the report, and then the milliseconds of each page that is asked for by its number."""
     start_django(options, rows)
     large = large_tables()
-    found: dict[str, int] = {}
-    whole: list[str] = []
+    queries: dict[str, int] = {}
+    wrong: dict[str, list[str]] = {}
     for kind, pages in PAGES.items():
         if options.only in (None, kind):
             client = make_client(kind)
             for page in pages(rows):
-                for url, cost in with_next(client, page):
-                    found[re.sub(r"\d{4}-[^&]+|[0-9a-f-]{36}|cursor=.*", "…", url)] = cost.queries
-                    bad = any(
-                        re.search(rf"Seq Scan on {table}\b", line)
-                        for table in large
-                        for plan in cost.plans
-                        for line in plan
-                    )
-                    whole += [url] if bad else []
-                    show(url, cost, bad, options.plans)
-    if whole:
-        print(f"{len(whole)} pages read a table as a whole.", file=sys.stderr)
-        raise SystemExit(1)
-    return found
+                for url, cost in with_next(client, page, large):
+                    name = short(url)
+                    queries[name] = cost.queries
+                    for words in _wrong(kind, cost):
+                        wrong.setdefault(words, []).append(name)
+                    show(url, cost, options.plans)
+    is_timed = options.calls and options.only in (None, "admin")
+    timed = list(admin_pages(rows)) if is_timed else []
+    report = Report(queries=queries, wrong=wrong, timed=[short(page) for page in timed])
+    print(json.dumps(asdict(report)), flush=True)
+    client = make_client("admin")
+    for line in sys.stdin:
+        started = time.perf_counter()
+        answer = client.get(timed[int(line)])
+        taken = time.perf_counter() - started
+        assert answer.status_code == 200, answer.content[:500]
+        print(taken * 1000, flush=True)
 
 
-def with_next(client: Any, url: str) -> Iterator[tuple[str, Cost]]:
-    cost, answer = cost_of(client, url)
+def short(url: str) -> str:
+    """The same however many rows there are."""
+    url = re.sub(r"\d{4}-[^&]+|[0-9a-f]{8}-[0-9a-f-]{27}|cursor=.*", "…", url)
+    return re.sub(r"/\d*(\d)/(change|history|payload)/", r"/…\1/\2/", url)
+
+
+def _wrong(kind: str, cost: Cost) -> Iterator[str]:
+    if cost.reads_all:
+        yield "read a table as a whole"
+    if cost.counts_all:
+        yield "count all rows of a table"
+    if kind == "admin" and cost.queries > MOST_QUERIES:
+        yield f"need more than {MOST_QUERIES} queries"
+
+
+def with_next(client: Any, url: str, large: Collection[str]) -> Iterator[tuple[str, Cost]]:
+    cost, answer = cost_of(client, url, large)
     yield url, cost
-    if answer["Content-Type"] == "application/json" and (behind := answer.json().get("next")):
-        behind = behind.removeprefix("http://testserver")
-        yield behind, cost_of(client, behind)[0]
+    if answer["Content-Type"] == "application/json" and isinstance(told := answer.json(), dict):
+        behind = str(told.get("next") or "").removeprefix("http://testserver")
+        if behind:
+            yield behind, cost_of(client, behind, large)[0]
 
 
-def show(url: str, cost: Cost, bad: bool, whole: bool) -> None:
-    short = re.sub(
+def show(url: str, cost: Cost, whole: bool) -> None:
+    words = re.sub(
         r"/(api/audit|admin/auditwebhooks)/|cursor=[^&]+", lambda m: "" if m[1] else "next", url
     )
     nodes = " < ".join(cost.nodes).replace("auditwebhooks_", "")
-    mark = "!" if bad else " "
-    print(f"{mark}{cost.milliseconds:7.1f} ms {cost.queries:3} q  {short[:78]:78}  {nodes}")
+    mark = "!" if cost.reads_all or cost.counts_all else " "
+    words = words[:78] or "dashboard"
+    print(f"{mark}{cost.milliseconds:7.1f} ms {cost.queries:3} q  {words:78}  {nodes}")
     if whole:
         for plan in cost.plans:
             print(*("    " + line for line in plan), sep="\n")
+
+
+# --- all of them --------------------------------------------------------------------------
+
+
+class Measured:
+    """A process of its own for each number of rows: settings are read once."""
+
+    def __init__(self, options: argparse.Namespace, rows: int) -> None:
+        print(f"--- {rows:,} events and invocations", flush=True)
+        self.rows = rows
+        arguments = [f"--database={options.database}", f"--calls={options.calls}"]
+        arguments.append(f"--webhooks={options.webhooks}")
+        arguments += ["--plans"] if options.plans else []
+        arguments += [f"--only={options.only}"] if options.only else []
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.lists", "--measure", f"--rows={rows}", *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        while not (line := self._line()).startswith("{"):
+            print(line, end="", flush=True)
+        self.report = Report(**json.loads(line))
+
+    def milliseconds(self, page: int) -> float:
+        assert self._process.stdin is not None
+        print(page, file=self._process.stdin, flush=True)
+        return float(self._line())
+
+    def end(self) -> None:
+        self._process.communicate()
+
+    def _line(self) -> str:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise SystemExit(self._process.wait() or 1)
+        return line
 
 
 def main() -> None:
     options = parse()
     if options.measure:
         [rows] = options.rows
-        print(json.dumps(measure(options, rows)))
+        measure(options, rows)
         return
-    costs = [run(options, rows) for rows in sorted(options.rows)]
+    all_measured = [Measured(options, rows) for rows in sorted(options.rows)]
+    least, most = all_measured[0], all_measured[-1]
+    wrong = [
+        f"With {one.rows:,} rows these pages {words}: {', '.join(pages)}"
+        for one in all_measured
+        for words, pages in one.report.wrong.items()
+    ]
+    before = least.report.queries
+    more = [one for one, number in most.report.queries.items() if number > before.get(one, number)]
+    wrong += [f"These need more queries with more rows: {', '.join(more)}"] if more else []
+    slow = list(slower(least, most, options.calls)) if least is not most else []
+    wrong += [f"These are {MOST_RATIO} times as slow or more: {', '.join(slow)}"] if slow else []
+    for one in all_measured:
+        one.end()
     if not options.keep:
         for rows in options.rows:
             drop(options.database, database_of(options, rows))
-    worst = [url for url, queries in costs[-1].items() if queries > costs[0].get(url, queries)]
-    if worst:
-        print("More queries with more rows:", *worst, sep="\n", file=sys.stderr)
+    if wrong:
+        print(*wrong, sep="\n", file=sys.stderr)
         raise SystemExit(1)
 
 
-def run(options: argparse.Namespace, rows: int) -> dict[str, int]:
-    """In a process of its own: settings are read once."""
-    print(f"--- {rows:,} events and invocations", flush=True)
-    arguments = [f"--database={options.database}", *(["--plans"] if options.plans else [])]
-    arguments += [f"--only={options.only}"] if options.only else []
-    done = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.lists", "--measure", "--rows", str(rows), *arguments],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert done.stdout is not None
-    last = ""
-    for line in done.stdout:
-        if line.startswith("{"):
-            last = line
-        else:
-            print(line, end="", flush=True)
-    if done.wait():
-        raise SystemExit(done.returncode)
-    told: dict[str, int] = json.loads(last)
-    return told
+def slower(least: Measured, most: Measured, calls: int) -> Iterator[str]:
+    """Shows the ratio of each page of the admin; yields those that are too slow."""
+    if calls and least.report.timed:
+        print(f"--- p95 of {calls} calls with {least.rows:,} and {most.rows:,} rows")
+    for number, page in enumerate(least.report.timed):
+        tries = [both_95(least, most, number, calls)]
+        while _is_slower(*tries[-1]) and len(tries) < TRIES:
+            tries.append(both_95(least, most, number, calls))
+        few, many = min(tries, key=lambda both: both[1] / both[0])
+        is_slow = _is_slower(few, many)
+        words = page.removeprefix("/admin/auditwebhooks/") or "dashboard"
+        words += f" (the best of {len(tries)})" if len(tries) > 1 else ""
+        mark = "!" if is_slow else " "
+        print(f"{mark}{few:7.1f} ms {many:7.1f} ms {many / few:6.2f} x  {words}", flush=True)
+        if is_slow:
+            yield page
+
+
+def both_95(least: Measured, most: Measured, page: int, calls: int) -> tuple[float, float]:
+    rounds = [(least.milliseconds(page), most.milliseconds(page)) for _ in range(calls)]
+    few, many = zip(*rounds, strict=True)
+    return percentile_95(few), percentile_95(many)
+
+
+def _is_slower(few: float, many: float) -> bool:
+    return many >= MOST_RATIO * few and many - few >= NO_DIFFERENCE
+
+
+def percentile_95(taken: Iterable[float]) -> float:
+    """By nearest rank: one that was measured."""
+    ordered = sorted(taken)
+    return ordered[-(-len(ordered) * 95 // 100) - 1]
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 import pytest
 from django.contrib.auth.models import User
 from django.db import connection
+from django.db.models import Model
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
@@ -17,6 +18,7 @@ from django.utils import timezone
 import auditwebhooks
 from auditwebhooks.admin import filters
 from auditwebhooks.admin.logs import LogAdmin
+from auditwebhooks.models import Event, Invocation
 from tests.factories import make_event, make_invocation, make_webhook
 
 pytestmark = pytest.mark.django_db
@@ -90,6 +92,16 @@ def test_an_empty_list_says_so(client: Client) -> None:
 
     assert "None" in page
     assert 'rel="next"' not in page
+
+
+def test_what_lies_before_a_page_is_joined_with_nothing(client: Client, short_pages: None) -> None:
+    made = [make_invocation(make_webhook()) for _number in range(5)]
+    with CaptureQueriesContext(connection) as queries:
+        page = client.get(f"{INVOCATIONS}?p=2")
+
+    [passing] = [one["sql"] for one in queries.captured_queries if "OFFSET" in one["sql"]]
+    assert "JOIN" not in passing
+    assert list(page.context["cl"].result_list) == made[2:0:-1]
 
 
 def test_a_page_that_is_full_has_no_other_behind_it(client: Client, short_pages: None) -> None:
@@ -225,6 +237,78 @@ def test_the_search_finds_ids_in_full(client: Client) -> None:
         assert shown(client, "?" + urlencode({"q": term})) == ["one"], term
     assert shown(client, "?q=T") == []
     assert "in full" in client.get(EVENTS).content.decode()
+
+
+@pytest.fixture
+def many_events() -> None:
+    """So many that PostgreSQL would not read them as a whole to find a few."""
+    one = make_event()
+    Event.objects.bulk_create(
+        Event(**{**values_of(one), "event_id": f"{number:036x}", "target_id": str(number)})
+        for number in range(3000)
+    )
+    with connection.cursor() as db:
+        db.execute("ANALYZE auditwebhooks_event")
+
+
+@pytest.fixture
+def many_invocations() -> None:
+    one = make_invocation(make_webhook())
+    Invocation.objects.bulk_create(Invocation(**values_of(one)) for _number in range(3000))
+    with connection.cursor() as db:
+        db.execute("ANALYZE auditwebhooks_invocation")
+
+
+def values_of(row: Model) -> dict[str, Any]:
+    return {field.attname: getattr(row, field.attname) for field in row._meta.fields[1:]}
+
+
+def plans_of(client: Client, url: str) -> list[str]:
+    """Of what is asked of the logs."""
+    with CaptureQueriesContext(connection) as queries:
+        assert client.get(url).status_code == 200
+    asked = [one["sql"] for one in queries.captured_queries]
+    plans = []
+    with connection.cursor() as db:
+        for sql in asked:
+            if re.search(r'FROM "auditwebhooks_(event|invocation)"', sql):
+                db.execute(f"EXPLAIN {sql}")
+                plans.append("\n".join(line for (line,) in db.fetchall()))
+    return plans
+
+
+@pytest.mark.skipif("connection.vendor != 'postgresql'", reason="plans are PostgreSQL's")
+@pytest.mark.parametrize("term", ["testapp.article.updated", "77", "absent"])
+def test_a_search_reads_no_table_however_many_rows_have_the_term(
+    client: Client, many_events: None, term: str
+) -> None:
+    plans = plans_of(client, f"{EVENTS}?q={term}")
+
+    assert len(plans) >= 4
+    assert not [plan for plan in plans if "Seq Scan" in plan]
+
+
+@pytest.mark.skipif("connection.vendor != 'postgresql'", reason="plans are PostgreSQL's")
+@pytest.mark.parametrize("name", ["action", "source"])
+def test_what_no_event_has_is_looked_for_among_few(
+    client: Client, many_events: None, name: str
+) -> None:
+    """Not along the time, passing over all there are."""
+    assert f"auditwebhooks_event_{name}" in plans_of(client, f"{EVENTS}?{name}=absent")[-1]
+
+
+@pytest.mark.skipif("connection.vendor != 'postgresql'", reason="plans are PostgreSQL's")
+@pytest.mark.parametrize("trigger", ["retry", "manual", "replay", "test"])
+def test_what_was_asked_for_is_looked_for_among_few(
+    client: Client, many_invocations: None, trigger: str
+) -> None:
+    plan = plans_of(client, f"{INVOCATIONS}?trigger={trigger}")[-1]
+
+    assert "auditwebhooks_inv_trigger" in plan
+
+
+def test_an_index_with_a_condition_is_no_warning() -> None:
+    assert Invocation.check(databases=["default"]) == []
 
 
 def test_invocations_are_filtered(client: Client) -> None:

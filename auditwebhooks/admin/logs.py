@@ -92,7 +92,12 @@ class LogAdmin(ResendingAdmin):
         if not term:
             return queryset, False
         rows = self.model._default_manager
-        found = [one for one in self.search_fields if rows.filter(**{one: term}).exists()]
+        # Not exists(), which takes any row: PostgreSQL would read the table until it comes to one.
+        found = [
+            one
+            for one in self.search_fields
+            if rows.filter(**{one: term}).order_by("-pk").values_list("pk")[:1]
+        ]
         if not found:
             return queryset.none(), False
         return queryset.filter(reduce(or_, (Q(**{one: term}) for one in found))), False

@@ -227,6 +227,12 @@ class Migration(migrations.Migration):
                         name="auditwebhooks_event_time",
                     ),
                     models.Index(
+                        fields=["action", "created_at", "id"], name="auditwebhooks_event_action"
+                    ),
+                    models.Index(
+                        fields=["source", "created_at", "id"], name="auditwebhooks_event_source"
+                    ),
+                    models.Index(
                         fields=["target_type", "id", "actor_type"], name="auditwebhooks_event_kind"
                     ),
                     models.Index(fields=["target_id", "id"], name="auditwebhooks_event_target"),
@@ -506,6 +512,14 @@ class Migration(migrations.Migration):
                     "response_status",
                 ],
                 name="auditwebhooks_inv_time",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="invocation",
+            index=models.Index(
+                condition=models.Q(("trigger", "event"), _negated=True),
+                fields=["trigger", "created_at", "id"],
+                name="auditwebhooks_inv_trigger",
             ),
         ),
         migrations.AddIndex(

@@ -58,6 +58,9 @@ class Event(models.Model):
             models.Index(
                 fields=["created_at", "id", "action", "source"], name="auditwebhooks_event_time"
             ),
+            # The same for what few or no events have: of a million none is passed over.
+            models.Index(fields=["action", "created_at", "id"], name="auditwebhooks_event_action"),
+            models.Index(fields=["source", "created_at", "id"], name="auditwebhooks_event_source"),
             models.Index(
                 fields=["target_type", "id", "actor_type"], name="auditwebhooks_event_kind"
             ),

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from typing import Any
+
+from django.core.checks import CheckMessage
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
@@ -122,6 +125,13 @@ class Invocation(models.Model):
                 ],
                 name="auditwebhooks_inv_time",
             ),
+            # What was asked for by hand, or failed before: most attempts are neither, and cost
+            # nothing here. MariaDB and MySQL have them in it, too, but do not move them.
+            models.Index(
+                fields=["trigger", "created_at", "id"],
+                name="auditwebhooks_inv_trigger",
+                condition=~models.Q(trigger=Trigger.EVENT),
+            ),
             # The log of one webhook.
             models.Index(fields=["webhook", "id"], name="auditwebhooks_inv_webhook"),
             # Rate limit, and by itself, without the rows, how a webhook's attempts went.
@@ -133,3 +143,8 @@ class Invocation(models.Model):
 
     def __str__(self) -> str:
         return f"{self.webhook_name} #{self.pk}"
+
+    @classmethod
+    def check(cls, **kwargs: Any) -> list[CheckMessage]:
+        """MariaDB and MySQL know no condition of an index: as it is meant, and no warning."""
+        return [one for one in super().check(**kwargs) if one.id != "models.W037"]
