@@ -280,3 +280,13 @@ def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
     yield plan
     for one in plan.get("Plans", ()):
         yield from _nodes(one)
+
+
+def test_what_may_go_in_any_order_goes_while_a_target_is_held() -> None:
+    webhook = make_webhook()
+    make_invocation(webhook, order_key=7)
+    claim.claim(webhook, 1, timezone.now(), "another")
+    make_invocation(webhook, order_key=7)
+    retry = make_invocation(webhook, order_key=None)
+
+    assert claim.claim(webhook, 9, timezone.now(), "mine") == [retry]
