@@ -45,16 +45,18 @@ def insert_rows(model: type[models.Model], rows: Iterable[Row], using: str) -> b
 def columns_of(instance: models.Model, using: str) -> dict[str, Any]:
     """A new instance's values by attname, but for its key, as the database driver takes them."""
     connection = connections[using]
-    columns = {
-        one.attname: one.get_db_prep_save(getattr(instance, one.attname), connection)
+    return {
+        one.attname: _prepared(one, getattr(instance, one.attname), connection)
         for one in instance._meta.concrete_fields
         if not one.primary_key
     }
-    # psycopg would make the text of a JSON value for each row that it stands in.
-    for one in instance._meta.concrete_fields:
-        if isinstance(one, models.JSONField) and columns[one.attname] is not None:
-            columns[one.attname] = json.dumps(getattr(instance, one.attname), cls=one.encoder)
-    return columns
+
+
+def _prepared(field: AnyField, value: Any, connection: BaseDatabaseWrapper) -> Any:
+    if isinstance(field, models.JSONField) and value is not None:
+        # psycopg would make the text for each row in which the value stands.
+        return json.dumps(value, cls=field.encoder)
+    return field.get_db_prep_save(value, connection)
 
 
 @cache

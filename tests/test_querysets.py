@@ -53,9 +53,7 @@ def test_among_changes_those_alone() -> None:
 def test_a_thousand_keys_are_one_parameter() -> None:
     found = Invocation.objects.filter(Among("pk", range(1000)))
 
-    with CaptureQueriesContext(
-        connection,
-    ) as queries:
+    with CaptureQueriesContext(connection) as queries:
         assert list(found) == []
 
     assert "= ANY ('{0,1,2," in queries[0]["sql"]

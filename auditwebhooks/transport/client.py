@@ -141,15 +141,6 @@ class _Adapter(HTTPAdapter):
         manager.pool_classes_by_scheme = self._pools
         return manager
 
-    def pool_of(self, prepared: PreparedRequest, proxies: dict[str, str]) -> HTTPConnectionPool:
-        pool: Any = self.get_connection_with_tls_context(prepared, verify=True, proxies=proxies)
-        # The context verifies. requests would load its own bundle for each connection (21 ms),
-        # and take one from the environment.
-        pool.cert_reqs = "CERT_REQUIRED"
-        pool.ca_certs = pool.ca_cert_dir = None
-        found: HTTPConnectionPool = pool
-        return found
-
 
 def _tls_context() -> ssl.SSLContext:
     path = conf.ca_file
@@ -250,11 +241,12 @@ class Client:
             prepared = PreparedRequest()
             prepared.prepare_url(url, None)
             proxies = {"http": proxy, "https": proxy} if proxy else {}
-            route = self._routes[url, proxy] = _Route(
-                url=str(prepared.url),
-                pool=self._adapter.pool_of(prepared, proxies),
-                target=self._adapter.request_url(prepared, proxies),
-            )
+            # The shared context verifies: the adapter's own ``send`` would have each connection
+            # load a bundle (21 ms), and take one from the environment.
+            pool: Any = self._adapter.get_connection_with_tls_context(prepared, True, proxies)
+            target = self._adapter.request_url(prepared, proxies)
+            route = _Route(url=str(prepared.url), pool=pool, target=target)
+            self._routes[url, proxy] = route
         return route
 
 
