@@ -159,6 +159,25 @@ def test_a_lease_is_renewed_by_its_holder_only() -> None:
     assert invocation.lease_until > timezone.now()
 
 
+def test_a_lease_is_renewed_after_a_fifth_of_it() -> None:
+    # Each renewal writes the row and its indexes anew, and most rows are sent within a second.
+    webhook = make_webhook()
+    invocation = make_invocation(webhook)
+    lease = claim.lease(webhook)
+    claim.claim(webhook, 5, timezone.now(), "t1")
+    fresh = timezone.now() + lease * 5 / 6
+    Invocation.objects.update(lease_until=fresh)
+
+    claim.renew([invocation.pk], "t1", lease)
+    invocation.refresh_from_db()
+    assert invocation.lease_until == fresh
+
+    Invocation.objects.update(lease_until=timezone.now() + lease * 3 / 4)
+    claim.renew([invocation.pk], "t1", lease)
+    invocation.refresh_from_db()
+    assert invocation.lease_until > fresh
+
+
 def test_what_a_dead_worker_held_is_due_again() -> None:
     webhook = make_webhook()
     make_invocation(webhook)
