@@ -240,7 +240,7 @@ def _keyless(
     return subject.draft(
         Action.UPDATE.value,
         pk,
-        f"{subject.model._meta.object_name} object ({pk})",
+        subject.nameless(pk),
         previous=previous,
         metadata={"changed_fields": [one.name for one in written], "incomplete": "key"},
         around=around,
@@ -255,7 +255,7 @@ def _record_delete(subject: Subject, before: _Before, using: str) -> None:
             subject.draft(
                 Action.DELETE.value,
                 pk,
-                f"{subject.model._meta.object_name} object ({pk})",
+                subject.nameless(pk),
                 previous=previous,
                 around=around,
             )

@@ -20,6 +20,7 @@ from django.db.models.sql.where import WhereNode
 
 from auditwebhooks.capture import harmless, is_going, is_recording
 from auditwebhooks.enums import Action
+from auditwebhooks.masking import MASK
 from auditwebhooks.names import Names
 from auditwebhooks.recording import Draft, Surroundings, surroundings
 from auditwebhooks.registry import ModelClass, registry
@@ -34,7 +35,7 @@ from auditwebhooks.rows import (
     take_write_lock,
 )
 from auditwebhooks.snapshot import to_json
-from auditwebhooks.subject import Subject, subject_of, write
+from auditwebhooks.subject import Subject, is_secret, subject_of, write
 
 T = TypeVar("T")
 
@@ -335,6 +336,8 @@ class Before:
 
     def _listed(self, members: Iterable[Any]) -> list[Any]:
         key = self.relation.target
+        if is_secret(key):
+            return [MASK for _member in members]
         try:
             ordered = sorted(members)
         except TypeError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from django.db import models, router, transaction
 
 from auditwebhooks.enums import Action
+from auditwebhooks.masking import MASK, holds_secret
 from auditwebhooks.models import Event
 from auditwebhooks.recording import (
     Draft,
@@ -23,7 +24,7 @@ from auditwebhooks.recording import (
     insert_all,
 )
 from auditwebhooks.registry import ModelClass, Options, registry
-from auditwebhooks.snapshot import AnyField, masked, plain, secret_names, snapshot
+from auditwebhooks.snapshot import AnyField, masked, plain, snapshot
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +49,8 @@ class Subject:
     # Names of the fields that are stored as ***.
     secret: frozenset[str] = field(repr=False)
     secret_attnames: frozenset[str] = field(repr=False)
+    # Then no event tells which row it is: a token of Django REST Framework is its own key.
+    is_key_secret: bool
 
     def records(self, action: Action) -> bool:
         return action in self.options.actions
@@ -76,7 +79,7 @@ class Subject:
             action,
             event_type or f"{self.model._meta.label_lower}.{told}",
             target=Target(
-                id=None if pk is None else key_text(pk),
+                id=None if pk is None else self._id(pk),
                 type=self.type,
                 name=name,
             ),
@@ -89,7 +92,14 @@ class Subject:
 
     def object_of(self, pk: Any, name: str, current: Values) -> Object:
         """For ``write_alike``."""
-        return Object(target_id=key_text(pk), target_name=name, current=self._shown(current))
+        return Object(target_id=self._id(pk), target_name=name, current=self._shown(current))
+
+    def nameless(self, pk: Any) -> str:
+        """A row whose words are not known."""
+        return _by_key(self.model, MASK if self.is_key_secret else pk)
+
+    def _id(self, pk: Any) -> str:
+        return MASK if self.is_key_secret else key_text(pk)
 
     def _shown(self, values: Values) -> dict[str, Any]:
         """What may be stored of an object's values."""
@@ -127,7 +137,7 @@ def describe(model: ModelClass, options: Options) -> Subject:
     attnames = tuple(one.attname for one in fields)
     # Those that are not recorded too: the object's words may tell them.
     everything = model._meta.concrete_fields
-    secret = secret_names(everything, options.mask)
+    secret = frozenset(one.name for one in everything if is_secret(one, options.mask))
     return Subject(
         model=model,
         options=options,
@@ -136,7 +146,20 @@ def describe(model: ModelClass, options: Options) -> Subject:
         type=type_of(model, options),
         secret=secret,
         secret_attnames=frozenset(one.attname for one in everything if one.name in secret),
+        is_key_secret=any(one.name in secret for one in model._meta.pk_fields),
     )
+
+
+def is_secret(one: AnyField, named: Collection[str] = ()) -> bool:
+    """Whether the whole value of a field is stored as ``***``. ``named``: by the host, beside
+    those that look like a secret. A foreign key holds what its target is known by."""
+    if one.name in named or holds_secret(one.model.__name__, one.name):
+        return True
+    if not isinstance(one, models.ForeignKey):
+        return False
+    target: AnyField = one.target_field
+    audited = registry.audited_as(target.model)
+    return is_secret(target, audited[1].mask if audited else ())
 
 
 def type_of(model: ModelClass, options: Options) -> str:
@@ -172,9 +195,7 @@ def words_of(instance: models.Model) -> str:
 
 
 def _tells_a_secret(instance: models.Model, name: str) -> bool:
-    # ``__class__`` looks through a lazy object.
-    model: ModelClass = instance.__class__
-    subject = subject_of(model) or describe(model, Options())
+    subject = _described(instance)
     if not subject.secret_attnames:
         return False
     # What is not loaded even now has not been told.
@@ -187,7 +208,18 @@ _NOTHING_SECRET = frozenset({"", "None", "True", "False", "{}", "[]"})
 
 
 def nameless(instance: models.Model) -> str:
-    return f"{instance._meta.object_name} object ({instance.pk})"
+    pk = MASK if _described(instance).is_key_secret else instance.pk
+    return _by_key(instance.__class__, pk)
+
+
+def _by_key(model: ModelClass, pk: Any) -> str:
+    return f"{model._meta.object_name} object ({pk})"
+
+
+def _described(instance: models.Model) -> Subject:
+    # ``__class__`` looks through a lazy object.
+    model: ModelClass = instance.__class__
+    return subject_of(model) or describe(model, Options())
 
 
 def write(drafts: Iterable[Draft], using: str) -> None:

@@ -351,6 +351,17 @@ def test_in_autocommit_change_and_event_commit_together(
     assert Event.objects.count() == before
 
 
+def test_members_with_a_secret_key_are_counted_only(
+    monkeypatch: pytest.MonkeyPatch, article: Article, tags: list[Tag]
+) -> None:
+    monkeypatch.setitem(registry._options, Tag, Options(mask=frozenset({"id"})))
+    monkeypatch.setattr(registry, "_audited", {})
+    article.tags.add(tags[1])
+    data = Event.objects.get().payload["data"]
+    assert data["previous_target_object"]["tags"] == ["***"]
+    assert data["current_target_object"]["tags"] == ["***", "***"]
+
+
 @isolate_apps("tests.testapp")
 def test_a_many_to_many_field_that_is_none_of_django_s_is_left_alone() -> None:
     """As django-taggit's: it is a relation, and does not tell the keys in between."""

@@ -17,12 +17,11 @@ from django.db import DatabaseError, connection, models, transaction
 from django.db.models import F, Value
 from django.db.models.functions import Concat, Upper
 from django.db.models.signals import post_delete, post_save, pre_delete, pre_save
-from django.test.utils import CaptureQueriesContext, isolate_apps
+from django.test.utils import CaptureQueriesContext
 
 import auditwebhooks
 from auditwebhooks import instrument, rows, writes
 from auditwebhooks.models import Event
-from auditwebhooks.registry import registry
 from tests.testapp.models import Article, ArticleProxy, Cafe, Everything, Place, Seat, Tag
 
 pytestmark = pytest.mark.django_db
@@ -79,26 +78,6 @@ def article() -> Article:
 
 def _pickled(instance: Any) -> Any:
     return pickle.loads(pickle.dumps(instance))  # noqa: S301 - made here
-
-
-@pytest.fixture
-def table(transactional_db: None) -> Iterator[Callable[[Any], Any]]:
-    """Audits a model that one test has made, and has its table for that long."""
-    made: list[Any] = []
-
-    def make(model: Any) -> Any:
-        made.append(model)
-        with connection.schema_editor() as editor:
-            editor.create_model(model)
-        return auditwebhooks.register(model)
-
-    with isolate_apps("tests.testapp"):
-        yield make
-    for model in made:
-        del registry._options[model]
-        registry._audited.clear()
-        with connection.schema_editor() as editor:
-            editor.delete_model(model)
 
 
 def everything() -> Everything:
