@@ -78,9 +78,10 @@ def before_save(
 ) -> PendingChange | None:
     """How the row stands, read under the lock that the write takes anyway. None: not audited.
     ``is_update``: Django was told not to INSERT. ``tells_before``: an UPDATE that comes will give
-    it to ``with_before``. Asked for only while changes are recorded."""
+    it to ``with_before``."""
     subject = subject_of(type(instance))
-    if subject is None:
+    if subject is None or not is_recording():
+        # A receiver may pause, and save the instance of the save under way.
         return None
     if not is_update and _is_surely_new(instance):
         return PendingChange(subject=subject, before=None)

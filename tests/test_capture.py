@@ -540,6 +540,25 @@ def test_nothing_is_recorded_while_paused(article: Article) -> None:
     assert events() == []
 
 
+def test_a_receiver_may_pause_and_save_once_more(article: Article) -> None:
+    def count(instance: Article, **kwargs: object) -> None:
+        if instance.stars == 0:
+            instance.stars = 1
+            with auditwebhooks.paused():
+                instance.save()
+
+    post_save.connect(count, Article)
+    try:
+        article.title = "b"
+        article.save()
+    finally:
+        post_save.disconnect(count, Article)
+
+    [event] = Event.objects.all()
+    assert event.payload["data"]["metadata"]["changed_fields"] == ["title"]
+    assert Article.objects.get().stars == 1
+
+
 def test_nothing_is_recorded_when_not_enabled(article: Article, configure: Any) -> None:
     configure(ENABLED=False)
     article.title = "Silent"
