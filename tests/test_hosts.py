@@ -23,6 +23,8 @@ import auditwebhooks
 from auditwebhooks.audited import manager_class, queryset_class
 from auditwebhooks.context import Context, within
 from auditwebhooks.models import Event
+from auditwebhooks.receivers import changes
+from auditwebhooks.registry import Options
 from auditwebhooks.rows import take_write_lock
 from tests.testapp.models import Article, Book, Draft, Membership, Seat, Tag, Team
 
@@ -219,6 +221,52 @@ def test_a_row_that_a_receiver_updates_first_is_told_as_it_was() -> None:
         for one in Event.objects.filter(action="delete").order_by("id")
     ]
     assert sorted(deleted) == [0, 5, 5]
+
+
+@contextmanager
+def listening_before_us(signal: Signal, handler: Callable[..., Any]) -> Iterator[None]:
+    """As a receiver in the host's models.py, which is connected while apps are loading."""
+    ours = signal.receivers
+    signal.receivers = []
+    signal.connect(handler, Article)
+    signal.receivers += ours
+    changes.connect(Article, Options())
+    try:
+        yield
+    finally:
+        signal.disconnect(handler, Article)
+
+
+def test_what_a_receiver_writes_is_told_after_the_change_that_it_follows() -> None:
+    def save(instance: Article, **kwargs: Any) -> None:
+        if instance.stars < 2:
+            instance.stars += 1
+            instance.save()
+
+    with listening_before_us(post_save, save):
+        article = Article.objects.create(title="a")
+    told = [one.payload["data"] for one in Event.objects.order_by("id")]
+    assert [one["action"] for one in told] == ["create", "update", "update"]
+    assert [one["current_target_object"]["stars"] for one in told] == [0, 1, 2]
+    assert [one["previous_target_object"]["stars"] for one in told[1:]] == [0, 1]
+
+    def update(instance: Article, **kwargs: Any) -> None:
+        Article.objects.filter(pk=instance.pk).update(stars=9)
+
+    article.title = "b"
+    with listening_before_us(post_save, update):
+        article.save()
+    told = [one.payload["data"] for one in Event.objects.order_by("id")][3:]
+    assert [one["metadata"]["changed_fields"] for one in told] == [["title"], ["stars"]]
+
+
+def test_what_a_receiver_makes_of_a_deleted_row_is_told_after_it(article: Article) -> None:
+    def remake(instance: Article, **kwargs: Any) -> None:
+        Article.objects.create(pk=instance.pk, title="again")
+
+    with listening_before_us(post_delete, remake):
+        article.delete()
+    assert [action for action, _key, _changed in told()] == ["delete", "create"]
 
 
 @pytest.mark.django_db(transaction=True)

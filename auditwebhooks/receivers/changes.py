@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, connections, models
-from django.db.models.signals import post_delete, post_save, pre_delete, pre_save
+from django.db.models.signals import ModelSignal, post_delete, post_save, pre_delete, pre_save
 
 from auditwebhooks import capture, writes
 from auditwebhooks.enums import Action
@@ -23,12 +23,24 @@ _WATCH = "_auditwebhooks_watch"
 def connect(sender: ModelClass, options: Options) -> None:
     """Connect once per sender; delete signals only where deletes are recorded, since any
     receiver turns off Django's fast delete."""
-    label = sender._meta.label
-    pre_save.connect(_before_save, sender, dispatch_uid=f"auditwebhooks.{label}")
-    post_save.connect(_after_save, sender, dispatch_uid=f"auditwebhooks.{label}")
+    uid = f"auditwebhooks.{sender._meta.label}"
+    pre_save.connect(_before_save, sender, dispatch_uid=uid)
+    _connect_first(post_save, _after_save, sender, uid)
     if Action.DELETE in options.actions:
-        pre_delete.connect(_before_delete, sender, dispatch_uid=f"auditwebhooks.{label}")
-        post_delete.connect(_after_delete, sender, dispatch_uid=f"auditwebhooks.{label}")
+        pre_delete.connect(_before_delete, sender, dispatch_uid=uid)
+        _connect_first(post_delete, _after_delete, sender, uid)
+
+
+def _connect_first(
+    signal: ModelSignal, receiver: Callable[..., None], sender: ModelClass, uid: str
+) -> None:
+    """Before the host's, in whatever order apps are loaded: what they write comes after the change
+    that they are told of, and so do its events."""
+    signal.connect(receiver, sender, dispatch_uid=uid)
+    with signal.lock:
+        # Those of the host stay in their order. Each: ((uid, sender), receiver, ...)
+        signal.receivers.sort(key=lambda one: one[0][0] != uid)
+        signal.sender_receivers_cache.clear()
 
 
 class _Saves(OnInstance, list[Any]):
