@@ -153,6 +153,8 @@ class Batch:
     # (recorded model, key) -> the row as ``Subject.snapshot`` gives it.
     stored: dict[tuple[ModelClass, Any], dict[str, Any]]
     drafts: list[Draft] = field(default_factory=list)
+    # The delete whose receiver makes this one.
+    outer: Batch | None = None
 
 
 _batch: ContextVar[Batch | None] = ContextVar("auditwebhooks_batch", default=None)
@@ -161,12 +163,14 @@ _batch: ContextVar[Batch | None] = ContextVar("auditwebhooks_batch", default=Non
 def forget(model: ModelClass, pk: Any) -> None:
     """A receiver of the host's wrote the row: what was read of it before is true no more."""
     batch = _batch.get()
-    if batch is not None:
+    while batch is not None:
         batch.stored.pop((model, pk), None)
+        batch = batch.outer
 
 
 @contextmanager
 def batched(batch: Batch) -> Iterator[None]:
+    batch.outer = _batch.get()
     token = _batch.set(batch)
     try:
         yield
@@ -306,11 +310,11 @@ def _write(
         )
     if drafted is None:
         return
+    forget(subject.model, instance.pk)
     batch = _batch.get()
     if batch is not None and is_batched:
         batch.drafts.append(drafted)
         return
-    forget(subject.model, instance.pk)
     write([drafted], using)
 
 

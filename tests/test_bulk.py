@@ -452,6 +452,28 @@ def test_a_deleted_row_that_a_receiver_saves_first_is_told_as_it_was(
     }
 
 
+@pytest.mark.parametrize("of_the_queryset", [True, False])
+def test_a_row_that_a_receiver_deletes_first_is_told_once(
+    articles: list[Article], of_the_queryset: bool
+) -> None:
+    keys = [one.pk for one in articles]
+
+    def delete_the_next(instance: Article, **kwargs: object) -> None:
+        following = Article.objects.filter(pk=instance.pk + 1)
+        if of_the_queryset:
+            following.delete()
+        elif row := following.first():
+            row.delete()
+
+    pre_delete.connect(delete_the_next, Article)
+    try:
+        Article.objects.order_by("pk").delete()
+    finally:
+        pre_delete.disconnect(delete_the_next, Article)
+
+    assert sorted(told()) == sorted(("delete", str(key), None) for key in keys)
+
+
 def test_a_delete_of_a_slice_is_refused_as_ever(articles: list[Article]) -> None:
     with pytest.raises(TypeError, match="limit"):
         Article.objects.all()[:1].delete()
