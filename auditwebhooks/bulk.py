@@ -30,6 +30,7 @@ from auditwebhooks.rows import (
     Rows,
     database_of,
     in_transaction,
+    is_known,
     key_list,
     key_of,
     keys_of,
@@ -266,7 +267,7 @@ def _record_delete(subject: Subject, before: _Before, using: str) -> None:
 
 @harmless
 def _record_create(subject: Subject, made: Sequence[models.Model], using: str) -> None:
-    known = [instance for instance in made if instance.pk is not None]
+    known = [instance for instance in made if is_known(instance.pk)]
     unsure = [one.pk for one in known if must_be_read(subject.fields, one.__dict__)]
     stored = read_whole(subject.model, unsure, using)
     with Names(subject.model, using) as names:

@@ -278,6 +278,12 @@ def key_of(instance: models.Model) -> Any:
     return instance._meta.pk.to_python(instance.pk)
 
 
+def is_known(pk: Any) -> bool:
+    """Whether it is a key, and not what the database has yet to make one of."""
+    parts = pk if isinstance(pk, tuple) else (pk,)
+    return not any(one is None or hasattr(one, "resolve_expression") for one in parts)
+
+
 def pages(items: Iterable[T], size: int) -> Iterator[list[T]]:
     remaining = iter(items)
     while page := list(islice(remaining, size)):
