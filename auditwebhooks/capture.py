@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from functools import wraps
-from typing import Any, ParamSpec, TypeVar
+from functools import cache, wraps
+from typing import Any, ParamSpec, TypeVar, cast
 from weakref import WeakValueDictionary
 
 from django.db import DatabaseError, connections, models, router
@@ -391,21 +391,45 @@ _SIMPLE = frozenset(
 
 
 def _only_the_database_knows(one: AnyField, values: Mapping[str, Any]) -> bool:
+    if one.generated or one.attname not in values:
+        return True
+    value = values[one.attname]
+    if value is None:
+        return False
     return (
-        one.generated
-        or one.attname not in values
-        or hasattr(values[one.attname], "resolve_expression")
-        or (isinstance(one, models.DecimalField) and _is_rounded(one, values[one.attname]))
+        hasattr(value, "resolve_expression")
+        or (isinstance(one, models.DecimalField) and _is_rounded(one, value))
         # SQLite stores NaN as NULL.
-        or (isinstance(one, models.FloatField) and values[one.attname] != values[one.attname])
+        or (isinstance(one, models.FloatField) and value != value)
+        or _stores_in_its_own_way(cast(Any, type(one)))
     )
 
 
+@cache
+def _stores_in_its_own_way(field: Any) -> bool:
+    """A field that is none of Django's models: it may store e-mail addresses in lower case. Those
+    of PostgreSQL too: [1, 5] is a range from 1 up to 6 in the row."""
+    ways = (getattr(field, name) for name in _WAYS_TO_STORE)
+    return not all(way.__module__.startswith("django.db.models.") for way in ways)
+
+
+# Not ``pre_save``, which leaves what it stores on the instance.
+_WAYS_TO_STORE = ("get_prep_value", "get_db_prep_value", "get_db_prep_save")
+
+
 def _is_rounded(one: Any, value: Any) -> bool:
-    """Databases round a decimal with too many places in different ways."""
-    if value is None or isinstance(value, int):
-        return False
+    """Databases round a decimal with too many places in different ways, and SQLite one with more
+    digits than a double has."""
+    if isinstance(value, int):
+        return bool(abs(value) >= _EXACT)
     if not isinstance(value, Decimal):
         return True
-    exponent = value.as_tuple().exponent
-    return isinstance(exponent, int) and exponent < -(one.decimal_places or 0)
+    _sign, digits, exponent = value.as_tuple()
+    if not isinstance(exponent, int):
+        return False
+    places: int = one.decimal_places or 0
+    return len(digits) > _EXACT_DIGITS or exponent < -places
+
+
+_EXACT_DIGITS = 15
+_EXACT = 10**_EXACT_DIGITS
