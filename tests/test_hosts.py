@@ -341,6 +341,23 @@ def test_a_bulk_update_of_rows_in_between_tells_the_old_owner() -> None:
 # --- who acts -----------------------------------------------------------------------------
 
 
+def test_whoever_asks_for_the_user_may_write() -> None:
+    """As an authentication backend that keeps when somebody was last seen."""
+    with auditwebhooks.paused():
+        ada = User.objects.create(username="ada")
+
+    def load() -> User:
+        User.objects.filter(pk=ada.pk).update(first_name="Seen")
+        return User.objects.get(pk=ada.pk)
+
+    request = RequestFactory().get("/")
+    request.user = SimpleLazyObject(load)  # type: ignore[assignment]
+    with within(Context(request=request)):
+        Article.objects.create(title="a")
+    actors = [(one.event_type, one.actor_id) for one in Event.objects.order_by("id")]
+    assert actors == [("auth.user.updated", "system"), ("testapp.article.created", "ada")]
+
+
 @pytest.mark.parametrize(
     "write",
     [
