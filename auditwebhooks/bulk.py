@@ -131,6 +131,9 @@ def create(
 
 
 def _recorded_as(rows: Rows, action: Action) -> Subject | None:
+    if rows.query.is_empty() and action is not Action.CREATE:
+        # Of ``none()``, which asks no database.
+        return None
     subject = subject_of(rows.model) if is_recording() else None
     return subject if subject is not None and subject.records(action) else None
 

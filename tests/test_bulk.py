@@ -349,6 +349,14 @@ def test_a_generator_is_read_once(page_of_two: None) -> None:
     assert Counter(one["data"]["target_name"] for one in events()) == Counter("01234")
 
 
+def test_none_asks_no_database(django_assert_num_queries: Any) -> None:
+    with django_assert_num_queries(0):
+        assert Article.objects.none().update(stars=1) == 0
+        assert Article.objects.none().delete() == (0, {})
+    Article.objects.none().bulk_create([Article(title="a")])
+    assert [action for action, _key, _changed in told()] == ["create"]
+
+
 def test_bulk_create_of_nothing() -> None:
     assert Article.objects.bulk_create([]) == []
     assert events() == []
