@@ -30,8 +30,10 @@ from auditwebhooks.rows import (
     in_transaction,
     instances,
     keys_of,
+    keyset,
     locked,
     pages,
+    read_whole,
     take_write_lock,
 )
 from auditwebhooks.snapshot import to_json
@@ -221,8 +223,10 @@ class Before:
     relation: Relation
     subject: Subject
     using: str
-    # Owner's key in the rows between -> the owner as it is stored.
-    owners: Mapping[Any, models.Model]
+    # Owner's key in the rows between -> its primary key.
+    owners: Mapping[Any, Any]
+    # Primary key -> the owner as it is stored; of many only the first, for the sake of memory.
+    stored: Mapping[Any, models.Model] = field(repr=False)
     # Owner's key -> [(member, whether its row goes)]: a member may stand there twice.
     rows: Mapping[Any, list[tuple[Any, bool]]] = field(repr=False)
 
@@ -252,13 +256,16 @@ class Before:
             return None
         take_write_lock(connections[using], relation.owner)
         key = relation.source.target_field
-        stored: Any = models.QuerySet(relation.owner, using=using).filter(
+        every: Any = models.QuerySet(relation.owner, using=using).filter(
             **{f"{key.name}__in": keys}
         )
-        owners = {
-            one.__dict__[key.attname]: one
-            for one in instances(relation.owner, locked(stored.order_by("pk"), using), using)
-        }
+        first = locked(every.order_by("pk"), using)[:_PAGE]
+        stored = {one.pk: one for one in instances(relation.owner, first, using)}
+        owners = {one.__dict__[key.attname]: pk for pk, one in stored.items()}
+        if len(stored) == _PAGE:
+            others = every.filter(pk__gt=next(reversed(stored)))
+            for some in keyset(others, [key.attname], using, _PAGE):
+                owners.update((one, pk) for pk, one in some)
         rows: dict[Any, list[tuple[Any, bool]]] = defaultdict(list)
         source, target = relation.source.attname, relation.target.attname
         for page in pages(owners, _PAGE):
@@ -266,7 +273,14 @@ class Before:
             between = between.filter(**{f"{source}__in": page}).annotate(_going=going)
             for owner, member, goes in between.values_list(source, target, "_going"):
                 rows[owner].append((member, bool(goes)))
-        return cls(relation=relation, subject=subject, using=using, owners=owners, rows=rows)
+        return cls(
+            relation=relation,
+            subject=subject,
+            using=using,
+            owners=owners,
+            stored=stored,
+            rows=rows,
+        )
 
     def _members(self, owner: Any) -> set[Any]:
         return {member for member, _goes in self.rows.get(owner, ())}
@@ -277,40 +291,56 @@ class Before:
         for one in made:
             owner = one.__dict__.get(self.relation.source.attname)
             added[owner].add(one.__dict__.get(self.relation.target.attname))
-        self._record({owner: self._members(owner) | added[owner] for owner in self.owners})
+        self._record(self.owners, lambda owner: self._members(owner) | added[owner])
 
     @harmless
     def record_left(self) -> None:
-        left = {
-            owner: {member for member, goes in self.rows.get(owner, ()) if not goes}
-            for owner in self.owners
-        }
-        self._record(left)
+        self._record(
+            self.owners,
+            lambda owner: {member for member, goes in self.rows.get(owner, ()) if not goes},
+        )
 
     @harmless
     def record_now(self) -> None:
-        now = Before._read(self.relation, list(self.owners), self.using, Value(False))
-        if now is not None:
-            self._record({owner: now._members(owner) for owner in self.owners})
+        for page in pages(self.owners, _PAGE):
+            now = Before._read(self.relation, page, self.using, Value(False))
+            if now is not None:
+                self._record(page, now._members)
 
-    def _record(self, after: Mapping[Any, set[Any]]) -> None:
-        changed = {
-            owner: members
-            for owner, members in after.items()
-            if members != self._members(owner)
-            and not is_going(self.relation.owner, self.owners[owner].pk, self.using)
-        }
-        if not changed:
-            return
-        # Before names are told without a query: to know the user may take one.
-        around = surroundings()
-        for page in pages(changed.items(), _PAGE):
+    def _record(self, owners: Iterable[Any], after: Callable[[Any], set[Any]]) -> None:
+        """``after``: owner's key -> its members now."""
+        changed = (
+            (owner, members)
+            for owner in owners
+            if (members := after(owner)) != self._members(owner)
+            and not is_going(self.relation.owner, self.owners[owner], self.using)
+        )
+        for page in pages(changed, _PAGE):
+            stored = self._stored([self.owners[owner] for owner, _members in page])
+            # Before names are told without a query: to know the user may take one.
+            around = surroundings()
             with Names(self.relation.owner, self.using) as names:
-                drafts = [self._draft(owner, members, names, around) for owner, members in page]
+                drafts = [
+                    self._draft(instance, owner, members, names, around)
+                    for owner, members in page
+                    if (instance := stored.get(self.owners[owner])) is not None
+                ]
             write(drafts, self.using)
 
-    def _draft(self, owner: Any, members: set[Any], names: Names, around: Surroundings) -> Draft:
-        instance, name = self.owners[owner], self.relation.field.name
+    def _stored(self, pks: list[Any]) -> Mapping[Any, models.Model]:
+        if all(map(self.stored.__contains__, pks)):
+            return self.stored
+        return read_whole(self.relation.owner, pks, self.using)
+
+    def _draft(
+        self,
+        instance: models.Model,
+        owner: Any,
+        members: set[Any],
+        names: Names,
+        around: Surroundings,
+    ) -> Draft:
+        name = self.relation.field.name
         before = self._members(owner)
         stored = self.subject.snapshot(instance.__dict__)
         if max(len(before), len(members)) <= LISTED:

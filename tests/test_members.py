@@ -245,6 +245,39 @@ def test_long_lists_are_told_as_numbers(
     ]
 
 
+def test_many_owners_are_told_page_by_page(
+    tags: list[Tag], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(members, "_PAGE", 2)
+    with auditwebhooks.paused():
+        articles = [Article.objects.create(title=str(number)) for number in range(5)]
+        tags[0].articles.set(articles)
+    one, other = tags[0].pk, tags[1].pk
+    tags[1].articles.add(*articles)
+    tags[0].delete()
+
+    assert steps() == [
+        *((str(article.pk), [one], [one, other]) for article in articles),
+        *((str(article.pk), [one, other], [other]) for article in articles),
+    ]
+    told = Event.objects.filter(event_type="testapp.article.updated").order_by("id")
+    names = [event.target_name for event in told]
+    assert names == ["0", "1", "2", "3", "4"] * 2
+
+
+def test_many_rows_of_a_model_in_between_are_told_page_by_page(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(members, "_PAGE", 2)
+    with auditwebhooks.paused():
+        user = User.objects.create(username="ada")
+        teams = [Team.objects.create(name=str(number)) for number in range(5)]
+        for team in teams:
+            team.members.add(user)
+    Membership.objects.update(team=teams[0])
+    assert steps("members") == [(str(team.pk), [user.pk], []) for team in teams[1:]]
+
+
 def test_a_save_does_not_tell_members(article: Article) -> None:
     article.title = "Renamed"
     article.save()
