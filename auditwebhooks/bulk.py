@@ -88,7 +88,7 @@ def delete_each(rows: Rows, execute: Callable[[], T]) -> T:
 def _read_all(subject: Subject, rows: Rows, using: str) -> dict[tuple[ModelClass, Any], Values]:
     take_write_lock(connections[using], subject.model)
     found = {}
-    for page in keyset(_plain(subject.model, rows, using), subject.attnames, using, PAGE):
+    for page in keyset(_plain(subject, rows, using), subject.attnames, using, PAGE):
         for pk, *values in page:
             stored = dict(zip(subject.attnames, values, strict=True))
             found[subject.model, pk] = subject.snapshot(stored)
@@ -153,7 +153,7 @@ def _written(subject: Subject, values: Mapping[str, Any]) -> tuple[AnyField, ...
 class _Before:
     """How the rows stood, locked and in the order of their keys."""
 
-    model: ModelClass
+    subject: Subject
     # Each [(key, values of the fields read)], pickled and compressed.
     packed: Sequence[bytes]
 
@@ -165,13 +165,13 @@ class _Before:
         take_write_lock(connections[using], subject.model)
         attnames = [one.attname for one in fields]
         packed = []
-        for page in keyset(_plain(subject.model, rows, using), attnames, using, PAGE):
+        for page in keyset(_plain(subject, rows, using), attnames, using, PAGE):
             read = [
                 (pk, snapshot(fields, dict(zip(attnames, values, strict=True))))
                 for pk, *values in page
             ]
             packed.append(zlib.compress(pickle.dumps(read), 1))
-        return cls(model=subject.model, packed=packed)
+        return cls(subject=subject, packed=packed)
 
     def pages(self) -> Iterator[list[tuple[Any, Values]]]:
         for packed in self.packed:
@@ -184,17 +184,21 @@ class _Before:
         if connections[using].vendor != "postgresql":
             return rows
         keys = (pk for page in self.pages() for pk, _values in page)
+        known = key_list(self.subject.model, keys, using)
         # Past the host's own ``filter``.
-        return models.QuerySet.filter(rows, pk__in=key_list(self.model, keys, using))
+        return models.QuerySet.filter(
+            rows, **{f"{self.subject.key_in(rows.model).name}__in": known}
+        )
 
 
-def _plain(model: ModelClass, rows: Rows, using: str) -> Rows:
+def _plain(subject: Subject, rows: Rows, using: str) -> Rows:
     """The same rows of the recorded model, without annotations, joins and DISTINCT, which would
     stand in the way of locking."""
-    query = rows.query
+    query, model = rows.query, subject.model
     joined = len(query.alias_map) > 1 or query.annotations or query.extra
     if joined or query.distinct or query.group_by or rows.model._meta.concrete_model is not model:
-        return models.QuerySet(model, using=using).filter(pk__in=keys_of(rows))
+        keys = keys_of(rows, subject.key_in(rows.model).name)
+        return models.QuerySet(model, using=using).filter(pk__in=keys)
     plain: Any = models.QuerySet(model, query=query.chain(), using=using)
     plain.query.clear_deferred_loading()
     plain.query.select_related = False

@@ -26,7 +26,7 @@ from auditwebhooks.exceptions import AuditWebhooksError
 from auditwebhooks.models import Event
 from auditwebhooks.recording import Draft, draft, insert
 from auditwebhooks.registry import ModelClass, Options
-from auditwebhooks.rows import Fetched, OnInstance, read_row
+from auditwebhooks.rows import Fetched, OnInstance, is_known, read_row
 from auditwebhooks.snapshot import AnyField, changed_fields, snapshot
 from auditwebhooks.subject import Subject, describe, name_of, nameless, subject_of, write
 
@@ -83,11 +83,12 @@ def before_save(
     if subject is None or not is_recording():
         # A receiver may pause, and save the instance of the save under way.
         return None
-    if not is_update and _is_surely_new(instance):
+    key = subject.key_of(instance)
+    if not is_update and (not is_known(key) or _is_surely_new(instance)):
         return PendingChange(subject=subject, before=None)
     if tells_before:
         return PendingChange(subject=subject, before=None, is_unread=True)
-    return PendingChange(subject=subject, before=_stored(subject, instance.pk, using))
+    return PendingChange(subject=subject, before=_stored(subject, key, using))
 
 
 @harmless
@@ -117,7 +118,7 @@ def after_save(
             return None
         return subject.draft(
             action.value,
-            instance.pk,
+            subject.key_of(instance),
             name_of(instance),
             current=after,
             previous=before,
@@ -137,12 +138,13 @@ def before_delete(
     if subject is None or not is_recording() or not subject.records(Action.DELETE):
         return None
     batch = _batch.get()
-    known = batch.stored.pop((subject.model, instance.pk), None) if batch else None
+    key = subject.key_of(instance)
+    known = batch.stored.pop((subject.model, key), None) if batch else None
     if known is not None:
         return PendingChange(subject=subject, before=known, is_batched=True)
     if tells_before:
         return PendingChange(subject=subject, before=None, is_unread=True)
-    before = _stored(subject, instance.pk, using)
+    before = _stored(subject, key, using)
     return None if before is None else PendingChange(subject=subject, before=before)
 
 
@@ -204,7 +206,7 @@ def announce(
 ) -> Deletion:
     """A row is about to go; keep what is returned until it has gone."""
     deletion = Deletion(sender, change, using)
-    row = _row(type(instance), instance.pk, using)
+    row = _row(change.subject.model, change.subject.key_of(instance), using)
     speaker = _deletions.get(row)
     if speaker is None or not speaker.is_under_way(using) or issubclass(sender, speaker.sender):
         _deletions[row] = deletion
@@ -228,15 +230,16 @@ def _row(model: ModelClass, pk: Any, using: str) -> _RowKey:
 
 @harmless
 def after_delete(deletion: Deletion, instance: models.Model, using: str) -> None:
-    if _deletions.get(_row(type(instance), instance.pk, using)) is not deletion:
-        return
     subject, before = deletion.change.subject, deletion.change.before
+    key = subject.key_of(instance)
+    if _deletions.get(_row(subject.model, key, using)) is not deletion:
+        return
     if before is None:
         # Somebody else was faster.
         return
 
     def tell() -> Draft:
-        return subject.draft(Action.DELETE.value, instance.pk, name_of(instance), previous=before)
+        return subject.draft(Action.DELETE.value, key, name_of(instance), previous=before)
 
     batched_too = deletion.change.is_batched
     _write(tell, subject, Action.DELETE, instance, using, is_batched=batched_too)
@@ -275,7 +278,7 @@ def record(
     values = {one: getattr(target, one) for one in subject.attnames}
     drafted = subject.draft(
         action,
-        target.pk,
+        subject.key_of(target),
         name_of(target),
         event_type=event_type or f"{subject.model._meta.label_lower}.{action}",
         current=subject.snapshot(values),
@@ -304,13 +307,13 @@ def _write(
         logger.exception("A change could not be recorded in full.")
         drafted = subject.draft(
             action.value,
-            instance.pk,
+            subject.key_of(instance),
             nameless(instance),
             metadata={"incomplete": type(error).__name__},
         )
     if drafted is None:
         return
-    forget(subject.model, instance.pk)
+    forget(subject.model, subject.key_of(instance))
     batch = _batch.get()
     if batch is not None and is_batched:
         batch.drafts.append(drafted)
@@ -319,9 +322,7 @@ def _write(
 
 
 def _is_surely_new(instance: models.Model) -> bool:
-    """Whether Django will INSERT without looking: no key, or a key made by its default."""
-    if instance.pk is None:
-        return True
+    """Whether Django will INSERT without looking: its key is made by a default."""
     key = instance._meta.pk
     return instance._state.adding and (key.has_default() or key.has_db_default())
 
@@ -346,7 +347,7 @@ def _after_save(
             one for one in written if one.name not in before or _was_written(one, update_fields)
         ]
     if must_be_read(written, values):
-        return _stored(change.subject, instance.pk, using) or {}
+        return _stored(change.subject, change.subject.key_of(instance), using) or {}
     taken = snapshot(written, values)
     return taken if written is change.subject.fields else {**before, **taken}
 

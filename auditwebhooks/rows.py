@@ -255,9 +255,9 @@ def keyset(
         page = list(ordered.filter(pk__gt=page[-1][0])[:size])
 
 
-def keys_of(rows: Rows) -> Rows:
+def keys_of(rows: Rows, key: str = "pk") -> Rows:
     """The rows' keys as a subquery; locks that the host asked for have no place in one."""
-    keys = rows.order_by().values("pk")
+    keys = rows.order_by().values(key)
     keys.query.select_for_update = False
     keys.query.select_for_update_of = ()
     return keys

@@ -6,7 +6,7 @@ import json
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from typing import Any, TypeVar
 
 from django.db import models, router, transaction
@@ -94,6 +94,14 @@ class Subject:
         """For ``write_alike``."""
         return Object(target_id=self._id(pk), target_name=name, current=self._shown(current))
 
+    def key_of(self, instance: models.Model) -> Any:
+        """The key of its row of ``model``, past a ``pk`` of the host's own, as Django saves it."""
+        return getattr(instance, self.key_in(instance.__class__).attname)
+
+    def key_in(self, model: ModelClass) -> AnyField:
+        """The field of such a class that holds it."""
+        return model._meta.pk if _has_keys_of(model, self.model) else self.model._meta.pk
+
     def nameless(self, pk: Any) -> str:
         """A row whose words are not known."""
         return _by_key(self.model, MASK if self.is_key_secret else pk)
@@ -110,6 +118,17 @@ class Subject:
                 for name, value in values.items()
             }
         return masked(values, self.secret)
+
+
+@cache
+def _has_keys_of(model: Any, ancestor: Any) -> bool:
+    """Whether its rows have the keys of the ancestor's: those of its second parent it has not."""
+    key = model._meta.pk
+    while key is not ancestor._meta.pk:
+        if key.remote_field is None or not key.remote_field.parent_link:
+            return False
+        key = key.target_field
+    return True
 
 
 def subject_of(model: ModelClass) -> Subject | None:
