@@ -28,7 +28,15 @@ from auditwebhooks.recording import Draft, draft, insert
 from auditwebhooks.registry import ModelClass, Options
 from auditwebhooks.rows import Fetched, OnInstance, is_known, read_row
 from auditwebhooks.snapshot import AnyField, changed_fields, snapshot
-from auditwebhooks.subject import Subject, describe, name_of, nameless, subject_of, write
+from auditwebhooks.subject import (
+    Subject,
+    defer_again,
+    describe,
+    name_of,
+    nameless,
+    subject_of,
+    write,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -275,7 +283,9 @@ def record(
         return insert(draft(action, event_type or action, metadata=metadata), using)
     model: ModelClass = target.__class__
     subject = subject_of(model) or describe(model, Options())
+    deferred = target.get_deferred_fields()
     values = {one: getattr(target, one) for one in subject.attnames}
+    defer_again(target, deferred)
     drafted = subject.draft(
         action,
         subject.key_of(target),

@@ -209,8 +209,19 @@ def name_of(instance: models.Model) -> str:
 
 def words_of(instance: models.Model) -> str:
     """What ``__str__`` says, unless it tells what is masked. Raises what it raises."""
-    name = str(instance)
-    return nameless(instance) if _tells_a_secret(instance, name) else name
+    deferred = instance.get_deferred_fields()
+    try:
+        name = str(instance)
+        return nameless(instance) if _tells_a_secret(instance, name) else name
+    finally:
+        defer_again(instance, deferred)
+
+
+def defer_again(instance: models.Model, attnames: Iterable[str]) -> None:
+    """What was loaded for an event the host's next save would write, over what others wrote
+    meanwhile."""
+    for attname in attnames:
+        instance.__dict__.pop(attname, None)
 
 
 def _tells_a_secret(instance: models.Model, name: str) -> bool:

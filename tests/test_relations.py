@@ -354,6 +354,22 @@ def test_deferred_instances_of_every_kind(article: Article) -> None:
     assert {one[1] for one in told("title")} == {"a"}
 
 
+def test_what_the_words_need_stays_deferred(article: Article) -> None:
+    deferred = Article.objects.only("stars").get()
+    before = deferred.get_deferred_fields()
+    deferred.stars = 1
+    deferred.save()
+    assert Event.objects.get().target_name == "a"
+    assert deferred.get_deferred_fields() == before
+    auditwebhooks.record("look", target=deferred)
+    assert deferred.get_deferred_fields() == before
+
+    Article.objects.update(title="b")
+    deferred.stars = 2
+    deferred.save()
+    assert Article.objects.get().title == "b"
+
+
 def test_a_copy_with_a_key_of_none_is_a_create(article: Article) -> None:
     article.pk = None
     article._state.adding = True
