@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import cache, partial
 from typing import Any, TypeVar
 
-from django.db import models, router, transaction
+from django.db import connections, models, router, transaction
 
 from auditwebhooks.enums import Action
 from auditwebhooks.masking import MASK, holds_secret
@@ -265,9 +265,12 @@ def write_alike(common: Draft, objects: Iterable[Object], using: str) -> None:
 def _write_beside(
     insert: Callable[[Iterable[T], str], None], told: Iterable[T], using: str
 ) -> None:
-    events_are_on = router.db_for_write(Event)
+    events_are_on, connection = router.db_for_write(Event), connections[using]
     if using == events_are_on:
         insert(told, using)
+    elif not (connection.in_atomic_block or connection.get_autocommit()):
+        # The host commits by hand, and Django tells nobody.
+        insert(told, events_are_on)
     else:
         # The weaker promise: the events follow the commit of the other database.
         made = list(told)

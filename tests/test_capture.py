@@ -893,6 +893,32 @@ class TestAutocommit:
 
         assert types() == ["testapp.article.created"]
 
+    @pytest.mark.parametrize("by_hand", [True, False])
+    def test_events_on_another_database_follow_the_commit_that_is_told(
+        self, monkeypatch: pytest.MonkeyPatch, by_hand: bool
+    ) -> None:
+        written: list[str] = []
+
+        def insert(drafts: Any, using: str) -> None:
+            written.extend(drafts)
+            assert using == "elsewhere"
+
+        monkeypatch.setattr(subject, "insert_all", insert)
+        monkeypatch.setattr(subject.router, "db_for_write", lambda model: "elsewhere")
+        if by_hand:
+            transaction.set_autocommit(False)
+            try:
+                subject.write(["event"], "default")
+                assert written == ["event"]
+            finally:
+                transaction.rollback()
+                transaction.set_autocommit(True)
+        else:
+            with transaction.atomic():
+                subject.write(["event"], "default")
+                assert written == []
+        assert written == ["event"]
+
     def test_a_failed_save_leaves_nothing_on_the_instance(self) -> None:
         taken = Article.objects.create(title="Hello").pk
         article = Article(pk=taken, title="Too late")
