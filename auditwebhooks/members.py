@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 
 from django.db import connections, models
@@ -115,7 +116,9 @@ def create(
     """``bulk_create`` of rows in between. ``may_conflict``: some may not be inserted."""
     made = list(objects)
     using = database_of(rows)
-    if may_conflict and not rows.model._meta.auto_created:
+    # MySQL's INSERT IGNORE leaves out rows of members that are gone, too.
+    is_mysql = connections[using].vendor == "mysql"
+    if may_conflict and (is_mysql or not rows.model._meta.auto_created):
         # Between the host's own constraints nobody knows what was inserted.
         def owners_of(relation: Relation) -> set[Any]:
             return {one.__dict__.get(relation.source.attname) for one in made} - {None}
@@ -216,6 +219,25 @@ def writing(instance: models.Model, using: str) -> Iterator[None]:
         yield
 
 
+# Owner's key -> [(member, whether its row goes)]: a member may stand there twice.
+_Between = Mapping[Any, list[tuple[Any, bool]]]
+
+
+def _rows_of(relation: Relation, owners: Iterable[Any], using: str, going: Any) -> _Between:
+    rows: dict[Any, list[tuple[Any, bool]]] = defaultdict(list)
+    source, target = relation.source.attname, relation.target.attname
+    for page in pages(owners, _PAGE):
+        between: Any = models.QuerySet(relation.source.model, using=using)
+        between = between.filter(**{f"{source}__in": page}).annotate(_going=going)
+        for owner, member, goes in between.values_list(source, target, "_going"):
+            rows[owner].append((member, bool(goes)))
+    return rows
+
+
+def _members_in(rows: _Between, owner: Any) -> set[Any]:
+    return {member for member, _goes in rows.get(owner, ())}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Before:
     """The owners, locked, and their members."""
@@ -227,8 +249,7 @@ class Before:
     owners: Mapping[Any, Any]
     # Primary key -> the owner as it is stored; of many only the first, for the sake of memory.
     stored: Mapping[Any, models.Model] = field(repr=False)
-    # Owner's key -> [(member, whether its row goes)]: a member may stand there twice.
-    rows: Mapping[Any, list[tuple[Any, bool]]] = field(repr=False)
+    rows: _Between = field(repr=False)
 
     @classmethod
     def of_objects(
@@ -266,24 +287,17 @@ class Before:
             others = every.filter(pk__gt=next(reversed(stored)))
             for some in keyset(others, [key.attname], using, _PAGE):
                 owners.update((one, pk) for pk, one in some)
-        rows: dict[Any, list[tuple[Any, bool]]] = defaultdict(list)
-        source, target = relation.source.attname, relation.target.attname
-        for page in pages(owners, _PAGE):
-            between: Any = models.QuerySet(relation.source.model, using=using)
-            between = between.filter(**{f"{source}__in": page}).annotate(_going=going)
-            for owner, member, goes in between.values_list(source, target, "_going"):
-                rows[owner].append((member, bool(goes)))
         return cls(
             relation=relation,
             subject=subject,
             using=using,
             owners=owners,
             stored=stored,
-            rows=rows,
+            rows=_rows_of(relation, owners, using, going),
         )
 
     def _members(self, owner: Any) -> set[Any]:
-        return {member for member, _goes in self.rows.get(owner, ())}
+        return _members_in(self.rows, owner)
 
     @harmless
     def record_added(self, made: Iterable[models.Model]) -> None:
@@ -303,9 +317,8 @@ class Before:
     @harmless
     def record_now(self) -> None:
         for page in pages(self.owners, _PAGE):
-            now = Before._read(self.relation, page, self.using, Value(False))
-            if now is not None:
-                self._record(page, now._members)
+            now = _rows_of(self.relation, page, self.using, Value(False))
+            self._record(page, partial(_members_in, now))
 
     def _record(self, owners: Iterable[Any], after: Callable[[Any], set[Any]]) -> None:
         """``after``: owner's key -> its members now."""

@@ -66,6 +66,15 @@ def test_add_is_told_once__auditlog_638(article: Article, tags: list[Tag]) -> No
     assert event.payload["data"]["current_target_object"]["title"] == "Tagged"
 
 
+@pytest.mark.skipif(connection.vendor != "mysql", reason="others refuse it")
+def test_a_member_that_is_gone_is_not_told(article: Article, tags: list[Tag]) -> None:
+    gone = tags[2].pk
+    tags[2].delete()
+    before = Event.objects.count()
+    article.tags.add(gone)
+    assert Event.objects.count() == before
+
+
 def test_what_is_there_already_is_no_change(article: Article, tags: list[Tag]) -> None:
     article.tags.add(tags[0])
     article.tags.remove(tags[1])
@@ -358,7 +367,9 @@ def test_a_change_costs_at_most_three_queries(
 
     with auditwebhooks.paused():
         plain = make()
-    assert make() - plain <= 3
+    # MySQL's INSERT IGNORE does not say what it left out.
+    reads_again = write == "add" and connection.vendor == "mysql"
+    assert make() - plain <= 3 + reads_again
 
 
 @pytest.mark.django_db(transaction=True)
