@@ -335,6 +335,16 @@ def test_fixtures_are_not_recorded(article: Article, tags: list[Tag], team: Team
     assert Event.objects.count() == 0
 
 
+def test_members_in_a_fixture_are_told(article: Article, tags: list[Tag]) -> None:
+    text = serializers.serialize("json", [article])
+    article.tags.clear()
+    Event.objects.all()._raw_delete(connection.alias)
+    for loaded in serializers.deserialize("json", text):
+        loaded.save()
+
+    assert steps() == [(str(article.pk), [], [tags[0].pk])]
+
+
 def test_nothing_is_recorded_or_read_while_paused(
     article: Article, tags: list[Tag], django_assert_num_queries: Any
 ) -> None:
