@@ -260,6 +260,19 @@ def test_what_a_receiver_writes_is_told_after_the_change_that_it_follows() -> No
     assert [one["metadata"]["changed_fields"] for one in told] == [["title"], ["stars"]]
 
 
+def test_what_a_receiver_writes_before_the_save_is_not_told_again(article: Article) -> None:
+    def update(**kwargs: Any) -> None:
+        Article.objects.filter(pk=article.pk).update(stars=5)
+
+    article.title = "b"
+    with listening(pre_save, update, Article):
+        article.save(update_fields=["title"])
+    told = [one.payload["data"] for one in Event.objects.order_by("id")]
+    assert [one["metadata"]["changed_fields"] for one in told] == [["stars"], ["title"]]
+    assert told[1]["previous_target_object"] == told[0]["current_target_object"]
+    assert told[1]["current_target_object"]["stars"] == 5
+
+
 def test_what_a_receiver_makes_of_a_deleted_row_is_told_after_it(article: Article) -> None:
     def remake(instance: Article, **kwargs: Any) -> None:
         Article.objects.create(pk=instance.pk, title="again")

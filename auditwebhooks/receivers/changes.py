@@ -86,14 +86,15 @@ def write(
     values: Sequence[tuple[Any, Any, Any]],
     returning: Sequence[Any] = (),
 ) -> bool | None:
-    """The UPDATE of the save under way, where it shall tell how the row stood before. Returns
+    """The UPDATE of the save under way, which shall tell how the row stood before. Returns
     whether there was such a row; None: Django has to write it."""
     waiting = instance.__dict__.get(_SAVES)
     change = waiting[-1] if waiting else None
     if not waiting or change is None or not change.is_unread:
         return None
     attnames, model = change.subject.attnames, change.subject.model
-    if not values or returning or not writes.is_whole_table(rows):
+    is_able = writes.update_tells(type(instance), rows.db) and writes.is_whole_table(rows)
+    if not values or returning or not is_able:
         waiting[-1] = capture.with_before(change, fetch_row(model, attnames, pk, rows.db))
         return None
     row = writes.update_row(rows, pk, values, attnames)
@@ -142,7 +143,8 @@ def _before_save(
     if raw or waiting is None:
         return
     model = type(instance)
-    tells_before = writes.update_tells(model, using) and hasattr(model._do_update, TELLS_BEFORE)
+    # Not here: a receiver that comes after this one may write the row.
+    tells_before = writes.update_reads(model) and hasattr(model._do_update, TELLS_BEFORE)
     change = capture.before_save(
         instance, using, is_update=waiting.is_update, tells_before=tells_before
     )
