@@ -65,7 +65,7 @@ def update(rows: Rows, values: Mapping[str, Any], execute: Callable[[Rows], int]
         count = execute(before.restrict(rows, using))
         # As Django leaves the rows that were updated.
         rows._result_cache, rows._for_write = None, True
-        _record_update(subject, written, before, using)
+        _record_update(subject, written, before, using, may_swap=_may_swap(subject, values))
     return count
 
 
@@ -149,6 +149,12 @@ def _written(subject: Subject, values: Mapping[str, Any]) -> tuple[AnyField, ...
     )
 
 
+def _may_swap(subject: Subject, values: Mapping[str, Any]) -> bool:
+    """Whether a row may get the key that another of them had."""
+    keys = subject.model._meta.pk_fields
+    return any(hasattr(values.get(one.name), "resolve_expression") for one in keys)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Before:
     """How the rows stood, locked and in the order of their keys."""
@@ -207,10 +213,16 @@ def _plain(subject: Subject, rows: Rows, using: str) -> Rows:
 
 @harmless
 def _record_update(
-    subject: Subject, written: Sequence[AnyField], before: _Before, using: str
+    subject: Subject,
+    written: Sequence[AnyField],
+    before: _Before,
+    using: str,
+    *,
+    may_swap: bool,
 ) -> None:
     for page in before.pages():
-        after = read_whole(subject.model, [pk for pk, _values in page], using)
+        keys = () if may_swap else [pk for pk, _values in page]
+        after = read_whole(subject.model, keys, using)
         drafts = []
         around = surroundings()
         with Names(subject.model, using) as names:

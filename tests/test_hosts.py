@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.db import IntegrityError, connection, models, transaction
-from django.db.models import F, Value
+from django.db.models import Case, F, Value, When
 from django.db.models.functions import Upper
 from django.db.models.signals import post_delete, post_save, pre_delete, pre_save
 from django.dispatch import Signal
@@ -327,6 +327,17 @@ def test_an_update_of_a_key_is_told_with_what_is_known() -> None:
     assert data["previous_target_object"]["row"] == "A"
     assert data["current_target_object"] is None
     assert data["metadata"]["incomplete"] == "key"
+
+
+def test_rows_that_take_each_other_s_keys_are_told_each() -> None:
+    with auditwebhooks.paused():
+        for number in (1, 2):
+            Seat.objects.create(row="A", number=number)
+    # So that no database meets one key twice on the way.
+    Seat.objects.order_by("number").update(
+        number=Case(When(number=1, then=Value(0)), default=F("number") - 1)
+    )
+    assert told() == [("update", '["A",1]', ["number"]), ("update", '["A",2]', ["number"])]
 
 
 def test_rows_in_between_that_conflict_are_told_as_they_are() -> None:
