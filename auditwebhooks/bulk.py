@@ -30,6 +30,7 @@ from auditwebhooks.rows import (
     Rows,
     database_of,
     in_transaction,
+    is_known,
     key_list,
     key_of,
     keys_of,
@@ -64,7 +65,7 @@ def update(rows: Rows, values: Mapping[str, Any], execute: Callable[[Rows], int]
         count = execute(before.restrict(rows, using))
         # As Django leaves the rows that were updated.
         rows._result_cache, rows._for_write = None, True
-        _record_update(subject, written, before, using)
+        _record_update(subject, written, before, using, may_swap=_may_swap(subject, values))
     return count
 
 
@@ -87,7 +88,7 @@ def delete_each(rows: Rows, execute: Callable[[], T]) -> T:
 def _read_all(subject: Subject, rows: Rows, using: str) -> dict[tuple[ModelClass, Any], Values]:
     take_write_lock(connections[using], subject.model)
     found = {}
-    for page in keyset(_plain(subject.model, rows, using), subject.attnames, using, PAGE):
+    for page in keyset(_plain(subject, rows, using), subject.attnames, using, PAGE):
         for pk, *values in page:
             stored = dict(zip(subject.attnames, values, strict=True))
             found[subject.model, pk] = subject.snapshot(stored)
@@ -130,6 +131,9 @@ def create(
 
 
 def _recorded_as(rows: Rows, action: Action) -> Subject | None:
+    if rows.query.is_empty() and action is not Action.CREATE:
+        # Of ``none()``, which asks no database.
+        return None
     subject = subject_of(rows.model) if is_recording() else None
     return subject if subject is not None and subject.records(action) else None
 
@@ -145,11 +149,17 @@ def _written(subject: Subject, values: Mapping[str, Any]) -> tuple[AnyField, ...
     )
 
 
+def _may_swap(subject: Subject, values: Mapping[str, Any]) -> bool:
+    """Whether a row may get the key that another of them had."""
+    keys = subject.model._meta.pk_fields
+    return any(hasattr(values.get(one.name), "resolve_expression") for one in keys)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Before:
     """How the rows stood, locked and in the order of their keys."""
 
-    model: ModelClass
+    subject: Subject
     # Each [(key, values of the fields read)], pickled and compressed.
     packed: Sequence[bytes]
 
@@ -161,13 +171,13 @@ class _Before:
         take_write_lock(connections[using], subject.model)
         attnames = [one.attname for one in fields]
         packed = []
-        for page in keyset(_plain(subject.model, rows, using), attnames, using, PAGE):
+        for page in keyset(_plain(subject, rows, using), attnames, using, PAGE):
             read = [
                 (pk, snapshot(fields, dict(zip(attnames, values, strict=True))))
                 for pk, *values in page
             ]
             packed.append(zlib.compress(pickle.dumps(read), 1))
-        return cls(model=subject.model, packed=packed)
+        return cls(subject=subject, packed=packed)
 
     def pages(self) -> Iterator[list[tuple[Any, Values]]]:
         for packed in self.packed:
@@ -180,17 +190,21 @@ class _Before:
         if connections[using].vendor != "postgresql":
             return rows
         keys = (pk for page in self.pages() for pk, _values in page)
+        known = key_list(self.subject.model, keys, using)
         # Past the host's own ``filter``.
-        return models.QuerySet.filter(rows, pk__in=key_list(self.model, keys, using))
+        return models.QuerySet.filter(
+            rows, **{f"{self.subject.key_in(rows.model).name}__in": known}
+        )
 
 
-def _plain(model: ModelClass, rows: Rows, using: str) -> Rows:
+def _plain(subject: Subject, rows: Rows, using: str) -> Rows:
     """The same rows of the recorded model, without annotations, joins and DISTINCT, which would
     stand in the way of locking."""
-    query = rows.query
+    query, model = rows.query, subject.model
     joined = len(query.alias_map) > 1 or query.annotations or query.extra
     if joined or query.distinct or query.group_by or rows.model._meta.concrete_model is not model:
-        return models.QuerySet(model, using=using).filter(pk__in=keys_of(rows))
+        keys = keys_of(rows, subject.key_in(rows.model).name)
+        return models.QuerySet(model, using=using).filter(pk__in=keys)
     plain: Any = models.QuerySet(model, query=query.chain(), using=using)
     plain.query.clear_deferred_loading()
     plain.query.select_related = False
@@ -199,10 +213,16 @@ def _plain(model: ModelClass, rows: Rows, using: str) -> Rows:
 
 @harmless
 def _record_update(
-    subject: Subject, written: Sequence[AnyField], before: _Before, using: str
+    subject: Subject,
+    written: Sequence[AnyField],
+    before: _Before,
+    using: str,
+    *,
+    may_swap: bool,
 ) -> None:
     for page in before.pages():
-        after = read_whole(subject.model, [pk for pk, _values in page], using)
+        keys = () if may_swap else [pk for pk, _values in page]
+        after = read_whole(subject.model, keys, using)
         drafts = []
         around = surroundings()
         with Names(subject.model, using) as names:
@@ -240,7 +260,7 @@ def _keyless(
     return subject.draft(
         Action.UPDATE.value,
         pk,
-        f"{subject.model._meta.object_name} object ({pk})",
+        subject.nameless(pk),
         previous=previous,
         metadata={"changed_fields": [one.name for one in written], "incomplete": "key"},
         around=around,
@@ -255,7 +275,7 @@ def _record_delete(subject: Subject, before: _Before, using: str) -> None:
             subject.draft(
                 Action.DELETE.value,
                 pk,
-                f"{subject.model._meta.object_name} object ({pk})",
+                subject.nameless(pk),
                 previous=previous,
                 around=around,
             )
@@ -266,7 +286,7 @@ def _record_delete(subject: Subject, before: _Before, using: str) -> None:
 
 @harmless
 def _record_create(subject: Subject, made: Sequence[models.Model], using: str) -> None:
-    known = [instance for instance in made if instance.pk is not None]
+    known = [instance for instance in made if is_known(instance.pk)]
     unsure = [one.pk for one in known if must_be_read(subject.fields, one.__dict__)]
     stored = read_whole(subject.model, unsure, using)
     with Names(subject.model, using) as names:

@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from functools import wraps
-from typing import Any, ParamSpec, TypeVar
+from functools import cache, wraps
+from typing import Any, ParamSpec, TypeVar, cast
 from weakref import WeakValueDictionary
 
 from django.db import DatabaseError, connections, models, router
@@ -26,9 +26,17 @@ from auditwebhooks.exceptions import AuditWebhooksError
 from auditwebhooks.models import Event
 from auditwebhooks.recording import Draft, draft, insert
 from auditwebhooks.registry import ModelClass, Options
-from auditwebhooks.rows import Fetched, OnInstance, read_row
+from auditwebhooks.rows import Fetched, OnInstance, is_known, read_row
 from auditwebhooks.snapshot import AnyField, changed_fields, snapshot
-from auditwebhooks.subject import Subject, describe, name_of, nameless, subject_of, write
+from auditwebhooks.subject import (
+    Subject,
+    defer_again,
+    describe,
+    name_of,
+    nameless,
+    subject_of,
+    write,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -78,15 +86,17 @@ def before_save(
 ) -> PendingChange | None:
     """How the row stands, read under the lock that the write takes anyway. None: not audited.
     ``is_update``: Django was told not to INSERT. ``tells_before``: an UPDATE that comes will give
-    it to ``with_before``. Asked for only while changes are recorded."""
+    it to ``with_before``."""
     subject = subject_of(type(instance))
-    if subject is None:
+    if subject is None or not is_recording():
+        # A receiver may pause, and save the instance of the save under way.
         return None
-    if not is_update and _is_surely_new(instance):
+    key = subject.key_of(instance)
+    if not is_update and (not is_known(key) or _is_surely_new(instance)):
         return PendingChange(subject=subject, before=None)
     if tells_before:
         return PendingChange(subject=subject, before=None, is_unread=True)
-    return PendingChange(subject=subject, before=_stored(subject, instance.pk, using))
+    return PendingChange(subject=subject, before=_stored(subject, key, using))
 
 
 @harmless
@@ -116,7 +126,7 @@ def after_save(
             return None
         return subject.draft(
             action.value,
-            instance.pk,
+            subject.key_of(instance),
             name_of(instance),
             current=after,
             previous=before,
@@ -136,12 +146,13 @@ def before_delete(
     if subject is None or not is_recording() or not subject.records(Action.DELETE):
         return None
     batch = _batch.get()
-    known = batch.stored.pop((subject.model, instance.pk), None) if batch else None
+    key = subject.key_of(instance)
+    known = batch.stored.pop((subject.model, key), None) if batch else None
     if known is not None:
         return PendingChange(subject=subject, before=known, is_batched=True)
     if tells_before:
         return PendingChange(subject=subject, before=None, is_unread=True)
-    before = _stored(subject, instance.pk, using)
+    before = _stored(subject, key, using)
     return None if before is None else PendingChange(subject=subject, before=before)
 
 
@@ -152,6 +163,8 @@ class Batch:
     # (recorded model, key) -> the row as ``Subject.snapshot`` gives it.
     stored: dict[tuple[ModelClass, Any], dict[str, Any]]
     drafts: list[Draft] = field(default_factory=list)
+    # The delete whose receiver makes this one.
+    outer: Batch | None = None
 
 
 _batch: ContextVar[Batch | None] = ContextVar("auditwebhooks_batch", default=None)
@@ -160,12 +173,14 @@ _batch: ContextVar[Batch | None] = ContextVar("auditwebhooks_batch", default=Non
 def forget(model: ModelClass, pk: Any) -> None:
     """A receiver of the host's wrote the row: what was read of it before is true no more."""
     batch = _batch.get()
-    if batch is not None:
+    while batch is not None:
         batch.stored.pop((model, pk), None)
+        batch = batch.outer
 
 
 @contextmanager
 def batched(batch: Batch) -> Iterator[None]:
+    batch.outer = _batch.get()
     token = _batch.set(batch)
     try:
         yield
@@ -199,7 +214,7 @@ def announce(
 ) -> Deletion:
     """A row is about to go; keep what is returned until it has gone."""
     deletion = Deletion(sender, change, using)
-    row = _row(type(instance), instance.pk, using)
+    row = _row(change.subject.model, change.subject.key_of(instance), using)
     speaker = _deletions.get(row)
     if speaker is None or not speaker.is_under_way(using) or issubclass(sender, speaker.sender):
         _deletions[row] = deletion
@@ -223,15 +238,16 @@ def _row(model: ModelClass, pk: Any, using: str) -> _RowKey:
 
 @harmless
 def after_delete(deletion: Deletion, instance: models.Model, using: str) -> None:
-    if _deletions.get(_row(type(instance), instance.pk, using)) is not deletion:
-        return
     subject, before = deletion.change.subject, deletion.change.before
+    key = subject.key_of(instance)
+    if _deletions.get(_row(subject.model, key, using)) is not deletion:
+        return
     if before is None:
         # Somebody else was faster.
         return
 
     def tell() -> Draft:
-        return subject.draft(Action.DELETE.value, instance.pk, name_of(instance), previous=before)
+        return subject.draft(Action.DELETE.value, key, name_of(instance), previous=before)
 
     batched_too = deletion.change.is_batched
     _write(tell, subject, Action.DELETE, instance, using, is_batched=batched_too)
@@ -267,10 +283,12 @@ def record(
         return insert(draft(action, event_type or action, metadata=metadata), using)
     model: ModelClass = target.__class__
     subject = subject_of(model) or describe(model, Options())
+    deferred = target.get_deferred_fields()
     values = {one: getattr(target, one) for one in subject.attnames}
+    defer_again(target, deferred)
     drafted = subject.draft(
         action,
-        target.pk,
+        subject.key_of(target),
         name_of(target),
         event_type=event_type or f"{subject.model._meta.label_lower}.{action}",
         current=subject.snapshot(values),
@@ -299,24 +317,22 @@ def _write(
         logger.exception("A change could not be recorded in full.")
         drafted = subject.draft(
             action.value,
-            instance.pk,
+            subject.key_of(instance),
             nameless(instance),
             metadata={"incomplete": type(error).__name__},
         )
     if drafted is None:
         return
+    forget(subject.model, subject.key_of(instance))
     batch = _batch.get()
     if batch is not None and is_batched:
         batch.drafts.append(drafted)
         return
-    forget(subject.model, instance.pk)
     write([drafted], using)
 
 
 def _is_surely_new(instance: models.Model) -> bool:
-    """Whether Django will INSERT without looking: no key, or a key made by its default."""
-    if instance.pk is None:
-        return True
+    """Whether Django will INSERT without looking: its key is made by a default."""
     key = instance._meta.pk
     return instance._state.adding and (key.has_default() or key.has_db_default())
 
@@ -341,7 +357,7 @@ def _after_save(
             one for one in written if one.name not in before or _was_written(one, update_fields)
         ]
     if must_be_read(written, values):
-        return _stored(change.subject, instance.pk, using) or {}
+        return _stored(change.subject, change.subject.key_of(instance), using) or {}
     taken = snapshot(written, values)
     return taken if written is change.subject.fields else {**before, **taken}
 
@@ -386,21 +402,45 @@ _SIMPLE = frozenset(
 
 
 def _only_the_database_knows(one: AnyField, values: Mapping[str, Any]) -> bool:
+    if one.generated or one.attname not in values:
+        return True
+    value = values[one.attname]
+    if value is None:
+        return False
     return (
-        one.generated
-        or one.attname not in values
-        or hasattr(values[one.attname], "resolve_expression")
-        or (isinstance(one, models.DecimalField) and _is_rounded(one, values[one.attname]))
+        hasattr(value, "resolve_expression")
+        or (isinstance(one, models.DecimalField) and _is_rounded(one, value))
         # SQLite stores NaN as NULL.
-        or (isinstance(one, models.FloatField) and values[one.attname] != values[one.attname])
+        or (isinstance(one, models.FloatField) and value != value)
+        or _stores_in_its_own_way(cast(Any, type(one)))
     )
 
 
+@cache
+def _stores_in_its_own_way(field: Any) -> bool:
+    """A field that is none of Django's models: it may store e-mail addresses in lower case. Those
+    of PostgreSQL too: [1, 5] is a range from 1 up to 6 in the row."""
+    ways = (getattr(field, name) for name in _WAYS_TO_STORE)
+    return not all(way.__module__.startswith("django.db.models.") for way in ways)
+
+
+# Not ``pre_save``, which leaves what it stores on the instance.
+_WAYS_TO_STORE = ("get_prep_value", "get_db_prep_value", "get_db_prep_save")
+
+
 def _is_rounded(one: Any, value: Any) -> bool:
-    """Databases round a decimal with too many places in different ways."""
-    if value is None or isinstance(value, int):
-        return False
+    """Databases round a decimal with too many places in different ways, and SQLite one with more
+    digits than a double has."""
+    if isinstance(value, int):
+        return bool(abs(value) >= _EXACT)
     if not isinstance(value, Decimal):
         return True
-    exponent = value.as_tuple().exponent
-    return isinstance(exponent, int) and exponent < -(one.decimal_places or 0)
+    _sign, digits, exponent = value.as_tuple()
+    if not isinstance(exponent, int):
+        return False
+    places: int = one.decimal_places or 0
+    return len(digits) > _EXACT_DIGITS or exponent < -places
+
+
+_EXACT_DIGITS = 15
+_EXACT = 10**_EXACT_DIGITS

@@ -158,12 +158,18 @@ def actor_of(here: Context) -> Actor:
     the middleware has run."""
     if here.actor is not None:
         return describe_actor(here.actor, here.actor_type)
-    user = getattr(here.request, "user", None)
+    # Who finds out who it is may write, too, such as when the user was last seen.
+    with _Change(actor=_SYSTEM, actor_type=None):
+        return _requesting(here.request)
+
+
+def _requesting(request: HttpRequest | None) -> Actor:
+    user = getattr(request, "user", None)
     if user is None:
         # Nobody asked who it is, or DRF did and found nobody (its UNAUTHENTICATED_USER is None).
-        return _ANONYMOUS if hasattr(here.request, "user") else _SYSTEM
+        return _ANONYMOUS if hasattr(request, "user") else _SYSTEM
     actor = describe_actor(user)
-    impersonator = impersonator_of(here.request, user)
+    impersonator = impersonator_of(request, user)
     if impersonator is None:
         return actor
     told = {"id": actor.id, "pk": actor.pk}

@@ -12,7 +12,7 @@ from django.urls import NoReverseMatch, reverse
 from auditwebhooks.models.event import COLUMN_LENGTH
 from auditwebhooks.registry import ModelClass, registry
 from auditwebhooks.storable import storable
-from auditwebhooks.subject import key_text, type_of
+from auditwebhooks.subject import key_text, subject_of, type_of
 
 # Names in the URL of the list.
 MODEL, KEY = "target_model", "target_id"
@@ -21,8 +21,11 @@ MODEL, KEY = "target_model", "target_id"
 def history_url(request: HttpRequest, obj: object) -> str:
     """The list of the object's events in the admin that the request is for; empty where there is
     none for this user. Asks no database for an object that is not audited."""
-    audited = registry.audited_as(obj.__class__) if isinstance(obj, Model) else None
-    if audited is None or not isinstance(obj, Model) or obj.pk is None:
+    subject = subject_of(obj.__class__) if isinstance(obj, Model) else None
+    if subject is None or not isinstance(obj, Model) or obj.pk is None:
+        return ""
+    if subject.is_key_secret:
+        # No event tells which row it is about.
         return ""
     if not request.user.has_perm("auditwebhooks.view_event"):
         return ""
@@ -32,7 +35,7 @@ def history_url(request: HttpRequest, obj: object) -> str:
     except NoReverseMatch:
         # This admin has no audit log.
         return ""
-    return f"{url}?{urlencode({MODEL: audited[0]._meta.label_lower, KEY: key_text(obj.pk)})}"
+    return f"{url}?{urlencode({MODEL: subject.model._meta.label_lower, KEY: key_text(obj.pk)})}"
 
 
 def events_about(label: str, key: str) -> Q:

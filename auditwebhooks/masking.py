@@ -77,6 +77,10 @@ _SECRET_PARTS = (
 )
 
 
+# What a model that is called after a secret keeps it in: Token.key, RecoveryCode.code.
+_SECRET_ITSELF = frozenset({"code", "key", "value"})
+
+
 @lru_cache(maxsize=4096)
 def looks_secret(name: str) -> bool:
     """Whether a field, key or argument of this name is taken for a secret."""
@@ -87,6 +91,13 @@ def looks_secret(name: str) -> bool:
         return True
     joined = "".join(words)
     return joined.endswith(("token", "tokens")) or any(part in joined for part in _SECRET_PARTS)
+
+
+def holds_secret(model: str, field: str) -> bool:
+    """Whether a field of this name is taken for a secret in a model of this name."""
+    last = _WORD.findall(field)[-1:]
+    is_itself = bool(last) and last[0].lower() in _SECRET_ITSELF
+    return looks_secret(field) or (is_itself and looks_secret(model))
 
 
 def mask_tree(value: Any, names: Collection[str] = ()) -> Any:

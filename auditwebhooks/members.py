@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 
 from django.db import connections, models
@@ -20,6 +21,7 @@ from django.db.models.sql.where import WhereNode
 
 from auditwebhooks.capture import harmless, is_going, is_recording
 from auditwebhooks.enums import Action
+from auditwebhooks.masking import MASK
 from auditwebhooks.names import Names
 from auditwebhooks.recording import Draft, Surroundings, surroundings
 from auditwebhooks.registry import ModelClass, registry
@@ -29,12 +31,14 @@ from auditwebhooks.rows import (
     in_transaction,
     instances,
     keys_of,
+    keyset,
     locked,
     pages,
+    read_whole,
     take_write_lock,
 )
 from auditwebhooks.snapshot import to_json
-from auditwebhooks.subject import Subject, subject_of, write
+from auditwebhooks.subject import Subject, is_secret, subject_of, write
 
 T = TypeVar("T")
 
@@ -112,7 +116,9 @@ def create(
     """``bulk_create`` of rows in between. ``may_conflict``: some may not be inserted."""
     made = list(objects)
     using = database_of(rows)
-    if may_conflict and not rows.model._meta.auto_created:
+    # MySQL's INSERT IGNORE leaves out rows of members that are gone, too.
+    is_mysql = connections[using].vendor == "mysql"
+    if may_conflict and (is_mysql or not rows.model._meta.auto_created):
         # Between the host's own constraints nobody knows what was inserted.
         def owners_of(relation: Relation) -> set[Any]:
             return {one.__dict__.get(relation.source.attname) for one in made} - {None}
@@ -213,6 +219,25 @@ def writing(instance: models.Model, using: str) -> Iterator[None]:
         yield
 
 
+# Owner's key -> [(member, whether its row goes)]: a member may stand there twice.
+_Between = Mapping[Any, list[tuple[Any, bool]]]
+
+
+def _rows_of(relation: Relation, owners: Iterable[Any], using: str, going: Any) -> _Between:
+    rows: dict[Any, list[tuple[Any, bool]]] = defaultdict(list)
+    source, target = relation.source.attname, relation.target.attname
+    for page in pages(owners, _PAGE):
+        between: Any = models.QuerySet(relation.source.model, using=using)
+        between = between.filter(**{f"{source}__in": page}).annotate(_going=going)
+        for owner, member, goes in between.values_list(source, target, "_going"):
+            rows[owner].append((member, bool(goes)))
+    return rows
+
+
+def _members_in(rows: _Between, owner: Any) -> set[Any]:
+    return {member for member, _goes in rows.get(owner, ())}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Before:
     """The owners, locked, and their members."""
@@ -220,10 +245,11 @@ class Before:
     relation: Relation
     subject: Subject
     using: str
-    # Owner's key in the rows between -> the owner as it is stored.
-    owners: Mapping[Any, models.Model]
-    # Owner's key -> [(member, whether its row goes)]: a member may stand there twice.
-    rows: Mapping[Any, list[tuple[Any, bool]]] = field(repr=False)
+    # Owner's key in the rows between -> its primary key.
+    owners: Mapping[Any, Any]
+    # Primary key -> the owner as it is stored; of many only the first, for the sake of memory.
+    stored: Mapping[Any, models.Model] = field(repr=False)
+    rows: _Between = field(repr=False)
 
     @classmethod
     def of_objects(
@@ -251,24 +277,27 @@ class Before:
             return None
         take_write_lock(connections[using], relation.owner)
         key = relation.source.target_field
-        stored: Any = models.QuerySet(relation.owner, using=using).filter(
+        every: Any = models.QuerySet(relation.owner, using=using).filter(
             **{f"{key.name}__in": keys}
         )
-        owners = {
-            one.__dict__[key.attname]: one
-            for one in instances(relation.owner, locked(stored.order_by("pk"), using), using)
-        }
-        rows: dict[Any, list[tuple[Any, bool]]] = defaultdict(list)
-        source, target = relation.source.attname, relation.target.attname
-        for page in pages(owners, _PAGE):
-            between: Any = models.QuerySet(relation.source.model, using=using)
-            between = between.filter(**{f"{source}__in": page}).annotate(_going=going)
-            for owner, member, goes in between.values_list(source, target, "_going"):
-                rows[owner].append((member, bool(goes)))
-        return cls(relation=relation, subject=subject, using=using, owners=owners, rows=rows)
+        first = locked(every.order_by("pk"), using)[:_PAGE]
+        stored = {one.pk: one for one in instances(relation.owner, first, using)}
+        owners = {one.__dict__[key.attname]: pk for pk, one in stored.items()}
+        if len(stored) == _PAGE:
+            others = every.filter(pk__gt=next(reversed(stored)))
+            for some in keyset(others, [key.attname], using, _PAGE):
+                owners.update((one, pk) for pk, one in some)
+        return cls(
+            relation=relation,
+            subject=subject,
+            using=using,
+            owners=owners,
+            stored=stored,
+            rows=_rows_of(relation, owners, using, going),
+        )
 
     def _members(self, owner: Any) -> set[Any]:
-        return {member for member, _goes in self.rows.get(owner, ())}
+        return _members_in(self.rows, owner)
 
     @harmless
     def record_added(self, made: Iterable[models.Model]) -> None:
@@ -276,40 +305,55 @@ class Before:
         for one in made:
             owner = one.__dict__.get(self.relation.source.attname)
             added[owner].add(one.__dict__.get(self.relation.target.attname))
-        self._record({owner: self._members(owner) | added[owner] for owner in self.owners})
+        self._record(self.owners, lambda owner: self._members(owner) | added[owner])
 
     @harmless
     def record_left(self) -> None:
-        left = {
-            owner: {member for member, goes in self.rows.get(owner, ()) if not goes}
-            for owner in self.owners
-        }
-        self._record(left)
+        self._record(
+            self.owners,
+            lambda owner: {member for member, goes in self.rows.get(owner, ()) if not goes},
+        )
 
     @harmless
     def record_now(self) -> None:
-        now = Before._read(self.relation, list(self.owners), self.using, Value(False))
-        if now is not None:
-            self._record({owner: now._members(owner) for owner in self.owners})
+        for page in pages(self.owners, _PAGE):
+            now = _rows_of(self.relation, page, self.using, Value(False))
+            self._record(page, partial(_members_in, now))
 
-    def _record(self, after: Mapping[Any, set[Any]]) -> None:
-        changed = {
-            owner: members
-            for owner, members in after.items()
-            if members != self._members(owner)
-            and not is_going(self.relation.owner, self.owners[owner].pk, self.using)
-        }
-        if not changed:
-            return
-        # Before names are told without a query: to know the user may take one.
-        around = surroundings()
-        for page in pages(changed.items(), _PAGE):
+    def _record(self, owners: Iterable[Any], after: Callable[[Any], set[Any]]) -> None:
+        """``after``: owner's key -> its members now."""
+        changed = (
+            (owner, members)
+            for owner in owners
+            if (members := after(owner)) != self._members(owner)
+            and not is_going(self.relation.owner, self.owners[owner], self.using)
+        )
+        for page in pages(changed, _PAGE):
+            stored = self._stored([self.owners[owner] for owner, _members in page])
+            # Before names are told without a query: to know the user may take one.
+            around = surroundings()
             with Names(self.relation.owner, self.using) as names:
-                drafts = [self._draft(owner, members, names, around) for owner, members in page]
+                drafts = [
+                    self._draft(instance, owner, members, names, around)
+                    for owner, members in page
+                    if (instance := stored.get(self.owners[owner])) is not None
+                ]
             write(drafts, self.using)
 
-    def _draft(self, owner: Any, members: set[Any], names: Names, around: Surroundings) -> Draft:
-        instance, name = self.owners[owner], self.relation.field.name
+    def _stored(self, pks: list[Any]) -> Mapping[Any, models.Model]:
+        if all(map(self.stored.__contains__, pks)):
+            return self.stored
+        return read_whole(self.relation.owner, pks, self.using)
+
+    def _draft(
+        self,
+        instance: models.Model,
+        owner: Any,
+        members: set[Any],
+        names: Names,
+        around: Surroundings,
+    ) -> Draft:
+        name = self.relation.field.name
         before = self._members(owner)
         stored = self.subject.snapshot(instance.__dict__)
         if max(len(before), len(members)) <= LISTED:
@@ -335,6 +379,8 @@ class Before:
 
     def _listed(self, members: Iterable[Any]) -> list[Any]:
         key = self.relation.target
+        if is_secret(key):
+            return [MASK for _member in members]
         try:
             ordered = sorted(members)
         except TypeError:

@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.apps import apps
-from django.db import connections, router
+from django.db import connections, router, transaction
 from django.db.models import Q
 from django.utils import timezone
 
@@ -114,8 +114,11 @@ def enqueue(task: str, *, timeout: int) -> None:
     if conf.cluster:
         options["cluster"] = conf.cluster
     if queue_conf.Conf.ORM:
-        # The host's own database: where it is dead, there was nothing to commit.
-        async_task(task, q_options=options)
+        # The host's own database: where it is dead, there was nothing to commit. Outside of a
+        # transaction the broker closes the thread's connections that have served their time, with
+        # the cursor that the host is reading by, or with what it has yet to commit by hand.
+        with transaction.atomic(using=queue_conf.Conf.ORM):
+            async_task(task, q_options=options)
     else:
         _patience.call(lambda: async_task(task, q_options=options))
 

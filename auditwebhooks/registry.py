@@ -100,6 +100,11 @@ class Registry:
                 Problem(label=model.__qualname__, reason="an abstract model has no rows")
             )
             return
+        if concrete._meta.swapped:
+            self.problems.append(
+                Problem(label=concrete._meta.label, reason=_swapped_reason(concrete))
+            )
+            return
         label = concrete._meta.app_label
         if label == QUEUE_APP or (label == OWN_APP and concrete.__name__ != "Webhook"):
             self.problems.append(
@@ -183,10 +188,12 @@ def _models_called(label: str) -> Iterator[ModelClass]:
     except (LookupError, ValueError):
         raise RegistrationError("there is no model of this name (app_label.ModelName)") from None
     if model._meta.swapped:
-        raise RegistrationError(
-            f"the project uses {model._meta.swapped} in its place: name that one"
-        )
+        raise RegistrationError(_swapped_reason(model))
     yield model
+
+
+def _swapped_reason(model: ModelClass) -> str:
+    return f"the project uses {model._meta.swapped} in its place: name that one"
 
 
 def _models_by_wildcard(app_label: str) -> Iterator[ModelClass]:

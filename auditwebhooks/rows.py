@@ -255,9 +255,9 @@ def keyset(
         page = list(ordered.filter(pk__gt=page[-1][0])[:size])
 
 
-def keys_of(rows: Rows) -> Rows:
+def keys_of(rows: Rows, key: str = "pk") -> Rows:
     """The rows' keys as a subquery; locks that the host asked for have no place in one."""
-    keys = rows.order_by().values("pk")
+    keys = rows.order_by().values(key)
     keys.query.select_for_update = False
     keys.query.select_for_update_of = ()
     return keys
@@ -276,6 +276,12 @@ def key_list(model: type[models.Model], keys: Iterable[Any], using: str) -> Any:
 def key_of(instance: models.Model) -> Any:
     """The key as the database gives it: a host may have set it as text."""
     return instance._meta.pk.to_python(instance.pk)
+
+
+def is_known(pk: Any) -> bool:
+    """Whether it is a key, and not what the database has yet to make one of."""
+    parts = pk if isinstance(pk, tuple) else (pk,)
+    return not any(one is None or hasattr(one, "resolve_expression") for one in parts)
 
 
 def pages(items: Iterable[T], size: int) -> Iterator[list[T]]:

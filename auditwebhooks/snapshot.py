@@ -23,7 +23,7 @@ from django.utils import timezone
 from django.utils.duration import duration_iso_string
 
 from auditwebhooks.encryption import ProtectedText
-from auditwebhooks.masking import MASK, looks_secret, mask_tree
+from auditwebhooks.masking import MASK, mask_tree
 
 if TYPE_CHECKING:
     AnyField = models.Field[Any, Any]
@@ -359,7 +359,7 @@ def _same(one: JSONValue, other: JSONValue) -> bool:
 def masked(values: Mapping[str, JSONValue], secret: Collection[str]) -> dict[str, JSONValue]:
     """The copy that may be stored: secrets are ``***`` at every depth.
 
-    ``secret``: the fields whose whole value is one, as ``secret_names`` gives them.
+    ``secret``: the fields whose whole value is one.
     """
     return {
         name: MASK
@@ -369,13 +369,6 @@ def masked(values: Mapping[str, JSONValue], secret: Collection[str]) -> dict[str
         else value
         for name, value in values.items()
     }
-
-
-def secret_names(fields: Iterable[AnyField], named: Collection[str]) -> frozenset[str]:
-    """The fields that the host named, and those whose name looks like a secret."""
-    return frozenset(
-        field.name for field in fields if field.name in named or looks_secret(field.name)
-    )
 
 
 _CONTAINERS = frozenset({dict, list})

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from typing import Any, TypeVar
 
-from django.db import models, router, transaction
+from django.db import connections, models, router, transaction
 
 from auditwebhooks.enums import Action
+from auditwebhooks.masking import MASK, holds_secret
 from auditwebhooks.models import Event
 from auditwebhooks.recording import (
     Draft,
@@ -23,7 +24,7 @@ from auditwebhooks.recording import (
     insert_all,
 )
 from auditwebhooks.registry import ModelClass, Options, registry
-from auditwebhooks.snapshot import AnyField, masked, plain, secret_names, snapshot
+from auditwebhooks.snapshot import AnyField, masked, plain, snapshot
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +49,8 @@ class Subject:
     # Names of the fields that are stored as ***.
     secret: frozenset[str] = field(repr=False)
     secret_attnames: frozenset[str] = field(repr=False)
+    # Then no event tells which row it is: a token of Django REST Framework is its own key.
+    is_key_secret: bool
 
     def records(self, action: Action) -> bool:
         return action in self.options.actions
@@ -76,7 +79,7 @@ class Subject:
             action,
             event_type or f"{self.model._meta.label_lower}.{told}",
             target=Target(
-                id=None if pk is None else key_text(pk),
+                id=None if pk is None else self._id(pk),
                 type=self.type,
                 name=name,
             ),
@@ -89,7 +92,22 @@ class Subject:
 
     def object_of(self, pk: Any, name: str, current: Values) -> Object:
         """For ``write_alike``."""
-        return Object(target_id=key_text(pk), target_name=name, current=self._shown(current))
+        return Object(target_id=self._id(pk), target_name=name, current=self._shown(current))
+
+    def key_of(self, instance: models.Model) -> Any:
+        """The key of its row of ``model``, past a ``pk`` of the host's own, as Django saves it."""
+        return getattr(instance, self.key_in(instance.__class__).attname)
+
+    def key_in(self, model: ModelClass) -> AnyField:
+        """The field of such a class that holds it."""
+        return model._meta.pk if _has_keys_of(model, self.model) else self.model._meta.pk
+
+    def nameless(self, pk: Any) -> str:
+        """A row whose words are not known."""
+        return _by_key(self.model, MASK if self.is_key_secret else pk)
+
+    def _id(self, pk: Any) -> str:
+        return MASK if self.is_key_secret else key_text(pk)
 
     def _shown(self, values: Values) -> dict[str, Any]:
         """What may be stored of an object's values."""
@@ -100,6 +118,17 @@ class Subject:
                 for name, value in values.items()
             }
         return masked(values, self.secret)
+
+
+@cache
+def _has_keys_of(model: Any, ancestor: Any) -> bool:
+    """Whether its rows have the keys of the ancestor's: those of its second parent it has not."""
+    key = model._meta.pk
+    while key is not ancestor._meta.pk:
+        if key.remote_field is None or not key.remote_field.parent_link:
+            return False
+        key = key.target_field
+    return True
 
 
 def subject_of(model: ModelClass) -> Subject | None:
@@ -127,7 +156,7 @@ def describe(model: ModelClass, options: Options) -> Subject:
     attnames = tuple(one.attname for one in fields)
     # Those that are not recorded too: the object's words may tell them.
     everything = model._meta.concrete_fields
-    secret = secret_names(everything, options.mask)
+    secret = frozenset(one.name for one in everything if is_secret(one, options.mask))
     return Subject(
         model=model,
         options=options,
@@ -136,7 +165,20 @@ def describe(model: ModelClass, options: Options) -> Subject:
         type=type_of(model, options),
         secret=secret,
         secret_attnames=frozenset(one.attname for one in everything if one.name in secret),
+        is_key_secret=any(one.name in secret for one in model._meta.pk_fields),
     )
+
+
+def is_secret(one: AnyField, named: Collection[str] = ()) -> bool:
+    """Whether the whole value of a field is stored as ``***``. ``named``: by the host, beside
+    those that look like a secret. A foreign key holds what its target is known by."""
+    if one.name in named or holds_secret(one.model.__name__, one.name):
+        return True
+    if not isinstance(one, models.ForeignKey):
+        return False
+    target: AnyField = one.target_field
+    audited = registry.audited_as(target.model)
+    return is_secret(target, audited[1].mask if audited else ())
 
 
 def type_of(model: ModelClass, options: Options) -> str:
@@ -167,14 +209,23 @@ def name_of(instance: models.Model) -> str:
 
 def words_of(instance: models.Model) -> str:
     """What ``__str__`` says, unless it tells what is masked. Raises what it raises."""
-    name = str(instance)
-    return nameless(instance) if _tells_a_secret(instance, name) else name
+    deferred = instance.get_deferred_fields()
+    try:
+        name = str(instance)
+        return nameless(instance) if _tells_a_secret(instance, name) else name
+    finally:
+        defer_again(instance, deferred)
+
+
+def defer_again(instance: models.Model, attnames: Iterable[str]) -> None:
+    """What was loaded for an event the host's next save would write, over what others wrote
+    meanwhile."""
+    for attname in attnames:
+        instance.__dict__.pop(attname, None)
 
 
 def _tells_a_secret(instance: models.Model, name: str) -> bool:
-    # ``__class__`` looks through a lazy object.
-    model: ModelClass = instance.__class__
-    subject = subject_of(model) or describe(model, Options())
+    subject = _described(instance)
     if not subject.secret_attnames:
         return False
     # What is not loaded even now has not been told.
@@ -187,7 +238,18 @@ _NOTHING_SECRET = frozenset({"", "None", "True", "False", "{}", "[]"})
 
 
 def nameless(instance: models.Model) -> str:
-    return f"{instance._meta.object_name} object ({instance.pk})"
+    pk = MASK if _described(instance).is_key_secret else instance.pk
+    return _by_key(instance.__class__, pk)
+
+
+def _by_key(model: ModelClass, pk: Any) -> str:
+    return f"{model._meta.object_name} object ({pk})"
+
+
+def _described(instance: models.Model) -> Subject:
+    # ``__class__`` looks through a lazy object.
+    model: ModelClass = instance.__class__
+    return subject_of(model) or describe(model, Options())
 
 
 def write(drafts: Iterable[Draft], using: str) -> None:
@@ -203,9 +265,12 @@ def write_alike(common: Draft, objects: Iterable[Object], using: str) -> None:
 def _write_beside(
     insert: Callable[[Iterable[T], str], None], told: Iterable[T], using: str
 ) -> None:
-    events_are_on = router.db_for_write(Event)
+    events_are_on, connection = router.db_for_write(Event), connections[using]
     if using == events_are_on:
         insert(told, using)
+    elif not (connection.in_atomic_block or connection.get_autocommit()):
+        # The host commits by hand, and Django tells nobody.
+        insert(told, events_are_on)
     else:
         # The weaker promise: the events follow the commit of the other database.
         made = list(told)

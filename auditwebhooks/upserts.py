@@ -51,6 +51,10 @@ def merge(
     return result
 
 
+# Conditions of several fields that one statement asks for.
+_CONDITIONS = 200
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Key:
     """Fields that tell a row from every other."""
@@ -70,10 +74,24 @@ class _Key:
         return None
 
     def of_values(self, values: Mapping[str, Any]) -> tuple[Any, ...]:
+        """None: not known, as what the database is to make of an expression."""
         return tuple(
-            None if (value := values.get(one.attname)) is None else one.to_python(value)
+            None
+            if (value := values.get(one.attname)) is None or hasattr(value, "resolve_expression")
+            else one.to_python(value)
             for one in self.fields
         )
+
+    def conditions(self, made: Iterable[models.Model]) -> Iterator[models.Q]:
+        """Of the rows with the objects' keys. The database compares, to which "A" may be "a"."""
+        names = [one.name for one in self.fields]
+        for page in pages(made, PAGE if len(names) == 1 else _CONDITIONS):
+            wanted = {self.of_values(one.__dict__) for one in page}
+            if len(names) == 1:
+                yield models.Q((f"{names[0]}__in", [value for (value,) in wanted]))
+            else:
+                each = (models.Q(*zip(names, values, strict=True)) for values in wanted)
+                yield models.Q(*each, _connector=models.Q.OR)
 
 
 def _field(model: ModelClass, name: str) -> AnyField:
@@ -83,7 +101,7 @@ def _field(model: ModelClass, name: str) -> AnyField:
 
 def _unique_names(model: ModelClass) -> Iterator[tuple[str, ...]]:
     options = model._meta
-    yield (options.pk.name,)
+    yield tuple(one.name for one in options.pk_fields)
     for one in options.concrete_fields:
         if one.unique and not one.primary_key:
             yield (one.name,)
@@ -95,21 +113,15 @@ def _unique_names(model: ModelClass) -> Iterator[tuple[str, ...]]:
 @harmless
 def _look_up(
     subject: Subject, key: _Key, made: Sequence[models.Model], using: str, *, lock: bool
-) -> dict[tuple[Any, ...], models.Model]:
-    """The stored rows with the objects' keys."""
-    found: dict[tuple[Any, ...], models.Model] = {}
+) -> dict[Any, models.Model]:
+    """The stored rows with the objects' keys, by their primary key."""
+    found: dict[Any, models.Model] = {}
     if lock:
         take_write_lock(connections[using], subject.model)
-    for page in pages(made, PAGE):
-        wanted = {key.of_values(one.__dict__) for one in page}
-        rows: Any = models.QuerySet(subject.model, using=using)
-        # Of several fields this finds too much; what was not wanted is left out below.
-        for one, values in zip(key.fields, zip(*wanted, strict=True), strict=True):
-            rows = rows.filter(**{f"{one.name}__in": set(values)})
+    for condition in key.conditions(made):
+        rows: Any = models.QuerySet(subject.model, using=using).filter(condition)
         for instance in instances(subject.model, locked(rows, using) if lock else rows, using):
-            stored = key.of_values(instance.__dict__)
-            if stored in wanted:
-                found[stored] = instance
+            found[instance.pk] = instance
     return found
 
 
@@ -117,7 +129,7 @@ def _look_up(
 def _record_merge(
     subject: Subject,
     key: _Key | None,
-    before: Mapping[tuple[Any, ...], models.Model] | None,
+    before: Mapping[Any, models.Model] | None,
     made: Sequence[models.Model],
     using: str,
 ) -> None:
@@ -133,8 +145,8 @@ def _record_merge(
         with Names(subject.model, using) as names:
             drafts = [
                 drafted
-                for found, instance in page
-                if (drafted := _merged(subject, before.get(found), instance, names, around))
+                for pk, instance in page
+                if (drafted := _merged(subject, before.get(pk), instance, names, around))
                 is not None
             ]
         write(drafts, using)

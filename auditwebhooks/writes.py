@@ -19,6 +19,11 @@ from auditwebhooks.rows import Fetched, OnInstance, Rows, Select, fetch_row, sel
 _BEFORE = "auditwebhooks_before"
 
 
+def update_reads(model: type[models.Model]) -> bool:
+    """Whether the row is read with the UPDATE of a save, or right before it."""
+    return _stands_in_one_table(model)
+
+
 def update_tells(model: type[models.Model], using: str) -> bool:
     """Whether ``update_row`` may write such a row.
 
@@ -26,7 +31,7 @@ def update_tells(model: type[models.Model], using: str) -> bool:
     seen, and that lock must see what the last writer left.
     """
     is_able = connections[using].vendor == "postgresql"
-    return is_able and _stands_in_one_table(model) and not model._meta.select_on_save
+    return is_able and update_reads(model) and not model._meta.select_on_save
 
 
 def delete_tells(model: type[models.Model], using: str) -> bool:

@@ -11,12 +11,16 @@ import pytest
 import trustme
 from django.conf import settings as django_settings
 from django.core.cache import cache
+from django.db import connection
 from django.test import override_settings
+from django.test.utils import isolate_apps
 from django_q.brokers import get_broker
 from django_q.conf import Conf
 from pytest_django.live_server_helper import LiveServer
 
+import auditwebhooks
 from auditwebhooks.receiver import Answer, Delivery, Receiver
+from auditwebhooks.registry import registry
 from tests.browsing import chromium
 
 # Time is not what property tests judge; a busy machine must not fail them.
@@ -121,6 +125,26 @@ def configure(settings: Any) -> Callable[..., None]:
         settings.AUDITWEBHOOKS = {**settings.AUDITWEBHOOKS, **keys}
 
     return change
+
+
+@pytest.fixture
+def table(transactional_db: None) -> Iterator[Callable[..., Any]]:
+    """Makes the table of a model that one test has made, and audits it, for that long."""
+    made: list[Any] = []
+
+    def make(model: Any, *, is_audited: bool = True, **options: Any) -> Any:
+        made.append(model)
+        with connection.schema_editor() as editor:
+            editor.create_model(model)
+        return auditwebhooks.register(model, **options) if is_audited else model
+
+    with isolate_apps("tests.testapp"):
+        yield make
+    for model in reversed(made):
+        registry._options.pop(model, None)
+        registry._audited.clear()
+        with connection.schema_editor() as editor:
+            editor.delete_model(model)
 
 
 @pytest.fixture(scope="module")

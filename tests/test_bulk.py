@@ -5,20 +5,21 @@ from __future__ import annotations
 import json
 import threading
 from collections import Counter
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
 from django.core.exceptions import FieldDoesNotExist
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, connection, models, transaction
 from django.db.models import Case, F, Value, When
 from django.db.models.functions import Upper
 from django.db.models.signals import pre_delete
 from django.test.utils import CaptureQueriesContext
 
 import auditwebhooks
-from auditwebhooks import bulk
+from auditwebhooks import bulk, upserts
 from auditwebhooks.models import Event
 from tests.testapp.models import (
     Account,
@@ -29,6 +30,7 @@ from tests.testapp.models import (
     Draft,
     Everything,
     Place,
+    Seat,
     Section,
     Tag,
 )
@@ -347,6 +349,14 @@ def test_a_generator_is_read_once(page_of_two: None) -> None:
     assert Counter(one["data"]["target_name"] for one in events()) == Counter("01234")
 
 
+def test_none_asks_no_database(django_assert_num_queries: Any) -> None:
+    with django_assert_num_queries(0):
+        assert Article.objects.none().update(stars=1) == 0
+        assert Article.objects.none().delete() == (0, {})
+    Article.objects.none().bulk_create([Article(title="a")])
+    assert [action for action, _key, _changed in told()] == ["create"]
+
+
 def test_bulk_create_of_nothing() -> None:
     assert Article.objects.bulk_create([]) == []
     assert events() == []
@@ -403,6 +413,53 @@ def test_rows_that_no_key_tells_are_one_event() -> None:
     assert event["data"]["current_target_object"] is None
 
 
+def test_a_unique_value_that_the_database_makes_is_told_by_number() -> None:
+    Tag.objects.bulk_create([Tag(name=Upper(Value("a")))], ignore_conflicts=True)
+
+    [event] = events()
+    assert event["event_type"] == "testapp.tag.created"
+    assert event["data"]["metadata"]["rows"] == 1
+
+
+def test_rows_are_told_by_keys_of_several_fields(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upserts, "_CONDITIONS", 2)
+    Seat.objects.bulk_create([Seat(row=row, number=1) for row in "ab"])
+    Event.objects.all()._raw_delete(connection.alias)
+    seats = [Seat(row=row, number=number, taken=True) for row in "abc" for number in (1, 2)]
+    Seat.objects.bulk_create(seats, ignore_conflicts=True)
+    assert sorted(key for _action, key, _changed in told()) == [
+        '["a",2]',
+        '["b",2]',
+        '["c",1]',
+        '["c",2]',
+    ]
+
+
+@pytest.mark.skipif(connection.vendor != "mysql", reason="a database to which A is a")
+def test_the_database_says_which_rows_conflict() -> None:
+    with auditwebhooks.paused():
+        Tag.objects.create(name="a")
+    Tag.objects.bulk_create(
+        [Tag(name="A", weight=5)], update_conflicts=True, update_fields=["weight"]
+    )
+    assert [changed for _action, _key, changed in told()] == [["weight"]]
+
+
+def test_a_key_that_the_database_has_made_and_not_told(table: Callable[..., Any]) -> None:
+    class Coded(models.Model):  # noqa: DJ008 - is never shown
+        code = models.CharField(max_length=9, primary_key=True, db_default="x")
+
+        class Meta:
+            app_label = "testapp"
+
+    table(Coded)
+    coded = Coded.objects.bulk_create([Coded()])[0]
+    [event] = events()
+    is_told = isinstance(coded.pk, str)
+    assert event["data"]["target_id"] == ("x" if is_told else None)
+    assert event["data"]["metadata"] == ({} if is_told else {"rows": 1})
+
+
 # --- delete -------------------------------------------------------------------------------
 
 
@@ -450,6 +507,28 @@ def test_a_deleted_row_that_a_receiver_saves_first_is_told_as_it_was(
         str(articles[1].pk): 9,
         str(articles[2].pk): 9,
     }
+
+
+@pytest.mark.parametrize("of_the_queryset", [True, False])
+def test_a_row_that_a_receiver_deletes_first_is_told_once(
+    articles: list[Article], of_the_queryset: bool
+) -> None:
+    keys = [one.pk for one in articles]
+
+    def delete_the_next(instance: Article, **kwargs: object) -> None:
+        following = Article.objects.filter(pk=instance.pk + 1)
+        if of_the_queryset:
+            following.delete()
+        elif row := following.first():
+            row.delete()
+
+    pre_delete.connect(delete_the_next, Article)
+    try:
+        Article.objects.order_by("pk").delete()
+    finally:
+        pre_delete.disconnect(delete_the_next, Article)
+
+    assert sorted(told()) == sorted(("delete", str(key), None) for key in keys)
 
 
 def test_a_delete_of_a_slice_is_refused_as_ever(articles: list[Article]) -> None:

@@ -540,6 +540,25 @@ def test_nothing_is_recorded_while_paused(article: Article) -> None:
     assert events() == []
 
 
+def test_a_receiver_may_pause_and_save_once_more(article: Article) -> None:
+    def count(instance: Article, **kwargs: object) -> None:
+        if instance.stars == 0:
+            instance.stars = 1
+            with auditwebhooks.paused():
+                instance.save()
+
+    post_save.connect(count, Article)
+    try:
+        article.title = "b"
+        article.save()
+    finally:
+        post_save.disconnect(count, Article)
+
+    [event] = Event.objects.all()
+    assert event.payload["data"]["metadata"]["changed_fields"] == ["title"]
+    assert Article.objects.get().stars == 1
+
+
 def test_nothing_is_recorded_when_not_enabled(article: Article, configure: Any) -> None:
     configure(ENABLED=False)
     article.title = "Silent"
@@ -873,6 +892,32 @@ class TestAutocommit:
             transaction.set_autocommit(True)
 
         assert types() == ["testapp.article.created"]
+
+    @pytest.mark.parametrize("by_hand", [True, False])
+    def test_events_on_another_database_follow_the_commit_that_is_told(
+        self, monkeypatch: pytest.MonkeyPatch, by_hand: bool
+    ) -> None:
+        written: list[str] = []
+
+        def insert(drafts: Any, using: str) -> None:
+            written.extend(drafts)
+            assert using == "elsewhere"
+
+        monkeypatch.setattr(subject, "insert_all", insert)
+        monkeypatch.setattr(subject.router, "db_for_write", lambda model: "elsewhere")
+        if by_hand:
+            transaction.set_autocommit(False)
+            try:
+                subject.write(["event"], "default")
+                assert written == ["event"]
+            finally:
+                transaction.rollback()
+                transaction.set_autocommit(True)
+        else:
+            with transaction.atomic():
+                subject.write(["event"], "default")
+                assert written == []
+        assert written == ["event"]
 
     def test_a_failed_save_leaves_nothing_on_the_instance(self) -> None:
         taken = Article.objects.create(title="Hello").pk

@@ -15,6 +15,7 @@ from django.test import Client, RequestFactory
 
 import auditwebhooks
 from auditwebhooks.history import history_url
+from auditwebhooks.registry import Options, registry
 from tests.factories import make_event, make_webhook
 from tests.testapp.models import (
     Article,
@@ -95,6 +96,16 @@ def test_an_audited_object_s_page_leads_to_its_events(client: Client, user: User
     ]
     page = client.get(url).content.decode()
     assert f"testapp.article {article.pk}</a>" in page
+
+
+def test_an_object_that_no_event_names_has_no_history(
+    monkeypatch: pytest.MonkeyPatch, user: User
+) -> None:
+    request = RequestFactory().get("/")
+    request.user = user
+    monkeypatch.setitem(registry._options, Article, Options(mask=frozenset({"id"})))
+    monkeypatch.setattr(registry, "_audited", {})
+    assert history_url(request, Article(pk=1)) == ""
 
 
 def test_another_model_of_the_same_name_is_left_out(client: Client, user: User) -> None:

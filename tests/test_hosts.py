@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.db import IntegrityError, connection, models, transaction
-from django.db.models import F, Value
+from django.db.models import Case, F, Value, When
 from django.db.models.functions import Upper
 from django.db.models.signals import post_delete, post_save, pre_delete, pre_save
 from django.dispatch import Signal
@@ -23,6 +23,8 @@ import auditwebhooks
 from auditwebhooks.audited import manager_class, queryset_class
 from auditwebhooks.context import Context, within
 from auditwebhooks.models import Event
+from auditwebhooks.receivers import changes
+from auditwebhooks.registry import Options
 from auditwebhooks.rows import take_write_lock
 from tests.testapp.models import Article, Book, Draft, Membership, Seat, Tag, Team
 
@@ -221,6 +223,65 @@ def test_a_row_that_a_receiver_updates_first_is_told_as_it_was() -> None:
     assert sorted(deleted) == [0, 5, 5]
 
 
+@contextmanager
+def listening_before_us(signal: Signal, handler: Callable[..., Any]) -> Iterator[None]:
+    """As a receiver in the host's models.py, which is connected while apps are loading."""
+    ours = signal.receivers
+    signal.receivers = []
+    signal.connect(handler, Article)
+    signal.receivers += ours
+    changes.connect(Article, Options())
+    try:
+        yield
+    finally:
+        signal.disconnect(handler, Article)
+
+
+def test_what_a_receiver_writes_is_told_after_the_change_that_it_follows() -> None:
+    def save(instance: Article, **kwargs: Any) -> None:
+        if instance.stars < 2:
+            instance.stars += 1
+            instance.save()
+
+    with listening_before_us(post_save, save):
+        article = Article.objects.create(title="a")
+    told = [one.payload["data"] for one in Event.objects.order_by("id")]
+    assert [one["action"] for one in told] == ["create", "update", "update"]
+    assert [one["current_target_object"]["stars"] for one in told] == [0, 1, 2]
+    assert [one["previous_target_object"]["stars"] for one in told[1:]] == [0, 1]
+
+    def update(instance: Article, **kwargs: Any) -> None:
+        Article.objects.filter(pk=instance.pk).update(stars=9)
+
+    article.title = "b"
+    with listening_before_us(post_save, update):
+        article.save()
+    told = [one.payload["data"] for one in Event.objects.order_by("id")][3:]
+    assert [one["metadata"]["changed_fields"] for one in told] == [["title"], ["stars"]]
+
+
+def test_what_a_receiver_writes_before_the_save_is_not_told_again(article: Article) -> None:
+    def update(**kwargs: Any) -> None:
+        Article.objects.filter(pk=article.pk).update(stars=5)
+
+    article.title = "b"
+    with listening(pre_save, update, Article):
+        article.save(update_fields=["title"])
+    told = [one.payload["data"] for one in Event.objects.order_by("id")]
+    assert [one["metadata"]["changed_fields"] for one in told] == [["stars"], ["title"]]
+    assert told[1]["previous_target_object"] == told[0]["current_target_object"]
+    assert told[1]["current_target_object"]["stars"] == 5
+
+
+def test_what_a_receiver_makes_of_a_deleted_row_is_told_after_it(article: Article) -> None:
+    def remake(instance: Article, **kwargs: Any) -> None:
+        Article.objects.create(pk=instance.pk, title="again")
+
+    with listening_before_us(post_delete, remake):
+        article.delete()
+    assert [action for action, _key, _changed in told()] == ["delete", "create"]
+
+
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("signal", [pre_save, post_save])
 def test_an_error_that_a_receiver_catches_does_not_take_the_save_along(signal: Signal) -> None:
@@ -268,6 +329,17 @@ def test_an_update_of_a_key_is_told_with_what_is_known() -> None:
     assert data["metadata"]["incomplete"] == "key"
 
 
+def test_rows_that_take_each_other_s_keys_are_told_each() -> None:
+    with auditwebhooks.paused():
+        for number in (1, 2):
+            Seat.objects.create(row="A", number=number)
+    # So that no database meets one key twice on the way.
+    Seat.objects.order_by("number").update(
+        number=Case(When(number=1, then=Value(0)), default=F("number") - 1)
+    )
+    assert told() == [("update", '["A",1]', ["number"]), ("update", '["A",2]', ["number"])]
+
+
 def test_rows_in_between_that_conflict_are_told_as_they_are() -> None:
     with auditwebhooks.paused():
         ada = User.objects.create(username="ada")
@@ -291,6 +363,23 @@ def test_a_bulk_update_of_rows_in_between_tells_the_old_owner() -> None:
 
 
 # --- who acts -----------------------------------------------------------------------------
+
+
+def test_whoever_asks_for_the_user_may_write() -> None:
+    """As an authentication backend that keeps when somebody was last seen."""
+    with auditwebhooks.paused():
+        ada = User.objects.create(username="ada")
+
+    def load() -> User:
+        User.objects.filter(pk=ada.pk).update(first_name="Seen")
+        return User.objects.get(pk=ada.pk)
+
+    request = RequestFactory().get("/")
+    request.user = SimpleLazyObject(load)  # type: ignore[assignment]
+    with within(Context(request=request)):
+        Article.objects.create(title="a")
+    actors = [(one.event_type, one.actor_id) for one in Event.objects.order_by("id")]
+    assert actors == [("auth.user.updated", "system"), ("testapp.article.created", "ada")]
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auditwebhooks.masking import MASK, looks_secret, mask_tree
+from auditwebhooks.masking import MASK, holds_secret, looks_secret, mask_tree
 
 SECRET_NAMES = [
     # Words of the contract, in the spellings people use.
@@ -149,6 +149,28 @@ def test_joined_name_looks_like_a_secret(name):
 @pytest.mark.parametrize("name", PLAIN_NAMES)
 def test_name_does_not_look_like_a_secret(name):
     assert looks_secret(name) is False
+
+
+@pytest.mark.parametrize(
+    ("model", "field"),
+    [
+        ("Token", "key"),
+        ("APIKey", "hashed_key"),
+        ("RecoveryCode", "code"),
+        ("UserSecret", "value"),
+        ("Order", "api_key"),
+    ],
+)
+def test_field_of_a_model_holds_a_secret(model, field):
+    assert holds_secret(model, field) is True
+
+
+@pytest.mark.parametrize(
+    ("model", "field"),
+    [("Token", "user"), ("Token", "created"), ("Token", "_"), ("Setting", "key"), ("Tag", "code")],
+)
+def test_field_of_a_model_holds_none(model, field):
+    assert holds_secret(model, field) is False
 
 
 @pytest.mark.parametrize(

@@ -66,6 +66,15 @@ def test_add_is_told_once__auditlog_638(article: Article, tags: list[Tag]) -> No
     assert event.payload["data"]["current_target_object"]["title"] == "Tagged"
 
 
+@pytest.mark.skipif(connection.vendor != "mysql", reason="others refuse it")
+def test_a_member_that_is_gone_is_not_told(article: Article, tags: list[Tag]) -> None:
+    gone = tags[2].pk
+    tags[2].delete()
+    before = Event.objects.count()
+    article.tags.add(gone)
+    assert Event.objects.count() == before
+
+
 def test_what_is_there_already_is_no_change(article: Article, tags: list[Tag]) -> None:
     article.tags.add(tags[0])
     article.tags.remove(tags[1])
@@ -245,6 +254,39 @@ def test_long_lists_are_told_as_numbers(
     ]
 
 
+def test_many_owners_are_told_page_by_page(
+    tags: list[Tag], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(members, "_PAGE", 2)
+    with auditwebhooks.paused():
+        articles = [Article.objects.create(title=str(number)) for number in range(5)]
+        tags[0].articles.set(articles)
+    one, other = tags[0].pk, tags[1].pk
+    tags[1].articles.add(*articles)
+    tags[0].delete()
+
+    assert steps() == [
+        *((str(article.pk), [one], [one, other]) for article in articles),
+        *((str(article.pk), [one, other], [other]) for article in articles),
+    ]
+    told = Event.objects.filter(event_type="testapp.article.updated").order_by("id")
+    names = [event.target_name for event in told]
+    assert names == ["0", "1", "2", "3", "4"] * 2
+
+
+def test_many_rows_of_a_model_in_between_are_told_page_by_page(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(members, "_PAGE", 2)
+    with auditwebhooks.paused():
+        user = User.objects.create(username="ada")
+        teams = [Team.objects.create(name=str(number)) for number in range(5)]
+        for team in teams:
+            team.members.add(user)
+    Membership.objects.update(team=teams[0])
+    assert steps("members") == [(str(team.pk), [user.pk], []) for team in teams[1:]]
+
+
 def test_a_save_does_not_tell_members(article: Article) -> None:
     article.title = "Renamed"
     article.save()
@@ -293,6 +335,16 @@ def test_fixtures_are_not_recorded(article: Article, tags: list[Tag], team: Team
     assert Event.objects.count() == 0
 
 
+def test_members_in_a_fixture_are_told(article: Article, tags: list[Tag]) -> None:
+    text = serializers.serialize("json", [article])
+    article.tags.clear()
+    Event.objects.all()._raw_delete(connection.alias)
+    for loaded in serializers.deserialize("json", text):
+        loaded.save()
+
+    assert steps() == [(str(article.pk), [], [tags[0].pk])]
+
+
 def test_nothing_is_recorded_or_read_while_paused(
     article: Article, tags: list[Tag], django_assert_num_queries: Any
 ) -> None:
@@ -325,7 +377,9 @@ def test_a_change_costs_at_most_three_queries(
 
     with auditwebhooks.paused():
         plain = make()
-    assert make() - plain <= 3
+    # MySQL's INSERT IGNORE does not say what it left out.
+    reads_again = write == "add" and connection.vendor == "mysql"
+    assert make() - plain <= 3 + reads_again
 
 
 @pytest.mark.django_db(transaction=True)
@@ -349,6 +403,17 @@ def test_in_autocommit_change_and_event_commit_together(
 
     assert not through.objects.filter(Q(article=article)).exists()
     assert Event.objects.count() == before
+
+
+def test_members_with_a_secret_key_are_counted_only(
+    monkeypatch: pytest.MonkeyPatch, article: Article, tags: list[Tag]
+) -> None:
+    monkeypatch.setitem(registry._options, Tag, Options(mask=frozenset({"id"})))
+    monkeypatch.setattr(registry, "_audited", {})
+    article.tags.add(tags[1])
+    data = Event.objects.get().payload["data"]
+    assert data["previous_target_object"]["tags"] == ["***"]
+    assert data["current_target_object"]["tags"] == ["***", "***"]
 
 
 @isolate_apps("tests.testapp")

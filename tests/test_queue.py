@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
 from django.core.management import call_command
+from django.db import connection
 from django_q.conf import Conf
 from django_q.models import Schedule, Task
 from django_q.signals import post_execute_in_worker, pre_execute
@@ -109,6 +111,22 @@ def test_a_task_is_named_by_path_and_carries_no_arguments() -> None:
     assert task["ack_failure"] is True
     assert task["save"] is False
     assert task["timeout"] == 110
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.skipif(not Conf.ORM, reason="of the ORM broker")
+def test_a_task_that_is_queued_leaves_the_host_its_connection() -> None:
+    """The ORM broker closes what has served its time: at once, where CONN_MAX_AGE is 0."""
+    with auditwebhooks.paused():
+        for number in range(3):
+            Article.objects.create(title=str(number))
+    connection.close_at = time.monotonic()
+    for article in Article.objects.iterator(chunk_size=1):
+        article.stars = 1
+        article.save()
+
+    assert len(queued()) == 1
+    assert Article.objects.filter(stars=1).count() == 3
 
 
 def test_a_task_goes_to_the_chosen_cluster(configure: Any) -> None:

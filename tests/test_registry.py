@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from django.apps import apps
 from django.contrib.admin.models import LogEntry
@@ -333,12 +335,20 @@ def test_decorated_models_of_the_test_app_are_registered():
     assert ArticleProxy not in options
 
 
+@pytest.mark.parametrize(
+    "audit",
+    [
+        lambda fresh: fresh.load({"auth.User": {}}),
+        # As in code, where the models of a package are known.
+        lambda fresh: fresh.add(User, Options()),
+    ],
+)
 def test_a_model_that_is_swapped_out_is_refused_with_what_stands_for_it(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, audit: Callable[[Registry], None]
 ) -> None:
     monkeypatch.setitem(vars(User._meta), "swapped", "people.Person")
     fresh = Registry()
-    fresh.load({"auth.User": {}})
+    audit(fresh)
 
     assert list(fresh.models()) == []
     assert fresh.problems == [

@@ -13,9 +13,13 @@ from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.db import connection, models, transaction
 from django.forms import inlineformset_factory, modelform_factory, modelformset_factory
+from django.test.utils import isolate_apps
 
 import auditwebhooks
+from auditwebhooks import instrument
 from auditwebhooks.models import Event
+from auditwebhooks.receivers import changes
+from auditwebhooks.registry import Options
 from tests.testapp.models import (
     Article,
     Building,
@@ -228,6 +232,81 @@ def test_a_child_that_is_made_of_its_parent_s_row() -> None:
     assert Place.objects.get().name == "Nuova Roma"
 
 
+def test_a_child_is_told_as_its_second_parent(table: Callable[..., Any]) -> None:
+    """Whose key is another than the child's own."""
+
+    class Printed(models.Model):  # noqa: DJ008 - is never shown
+        printed_id = models.AutoField(primary_key=True)
+
+        class Meta:
+            app_label = "testapp"
+
+    class Paper(models.Model):  # noqa: DJ008 - is never shown
+        paper_id = models.AutoField(primary_key=True)
+        title = models.CharField(max_length=9)
+
+        class Meta:
+            app_label = "testapp"
+
+    class Review(Printed, Paper):  # noqa: DJ008 - is never shown
+        stars = models.IntegerField(default=0)
+
+        class Meta:
+            app_label = "testapp"
+
+    table(Printed, is_audited=False)
+    table(Paper)
+    table(Review, is_audited=False)
+    instrument.audit(Paper)  # Which knows its child now.
+    with auditwebhooks.paused():
+        for title in "abc":
+            Paper.objects.create(title=title)
+    review = Review.objects.create(title="d")
+    review.title = "e"
+    review.save()
+    Review.objects.filter(stars=0).update(title="f")
+    Review.objects.get().delete()
+    Review.objects.create(title="g")
+    Review.objects.all().delete()
+
+    key = review.paper_id
+    assert key != review.printed_id
+    assert told("title") == [
+        ("testapp.paper.created", None, "d"),
+        ("testapp.paper.updated", "d", "e"),
+        ("testapp.paper.updated", "e", "f"),
+        ("testapp.paper.deleted", "f", None),
+        ("testapp.paper.created", None, "g"),
+        ("testapp.paper.deleted", "g", None),
+    ]
+    keys = Event.objects.order_by("id").values_list("target_id", flat=True)
+    assert list(keys) == [str(key)] * 4 + [str(key + 1)] * 2
+
+
+@isolate_apps("tests.testapp")
+def test_a_proxy_with_a_pk_of_its_own_is_told_by_its_key() -> None:
+    """As that of Django REST Framework's tokens, for the admin."""
+
+    class Numbered(Article):
+        class Meta:
+            app_label = "testapp"
+            proxy = True
+
+        @property
+        def pk(self) -> Any:
+            return -1
+
+    with auditwebhooks.paused():
+        article = Article.objects.create(title="a")
+    changes.connect(Numbered, Options())
+    numbered = Numbered.objects.get()
+    numbered.title = "b"
+    numbered.save()
+    [event] = Event.objects.all()
+    assert event.target_id == str(article.pk)
+    assert told("title") == [("testapp.article.updated", "a", "b")]
+
+
 def test_a_delete_that_keeps_the_parent_is_told_as_far_as_it_goes() -> None:
     with auditwebhooks.paused():
         house = House.objects.create(street="a")
@@ -273,6 +352,22 @@ def test_deferred_instances_of_every_kind(article: Article) -> None:
 
     assert [one[1:] for one in told("stars")] == [(0, 1), (1, 2), (2, None)]
     assert {one[1] for one in told("title")} == {"a"}
+
+
+def test_what_the_words_need_stays_deferred(article: Article) -> None:
+    deferred = Article.objects.only("stars").get()
+    before = deferred.get_deferred_fields()
+    deferred.stars = 1
+    deferred.save()
+    assert Event.objects.get().target_name == "a"
+    assert deferred.get_deferred_fields() == before
+    auditwebhooks.record("look", target=deferred)
+    assert deferred.get_deferred_fields() == before
+
+    Article.objects.update(title="b")
+    deferred.stars = 2
+    deferred.save()
+    assert Article.objects.get().title == "b"
 
 
 def test_a_copy_with_a_key_of_none_is_a_create(article: Article) -> None:

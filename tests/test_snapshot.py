@@ -25,7 +25,6 @@ from auditwebhooks.snapshot import (
     changed_fields,
     masked,
     plain,
-    secret_names,
     snapshot,
     to_json,
 )
@@ -395,7 +394,7 @@ def test_other_secret_is_a_change():
 # --- masking ------------------------------------------------------------------------------
 
 
-def test_masked_copy_hides_named_fields_and_what_looks_secret():
+def test_masked_copy_hides_named_fields_and_secret_keys():
     values = {
         "owner": "Ada",
         "iban": "DE1",
@@ -403,8 +402,7 @@ def test_masked_copy_hides_named_fields_and_what_looks_secret():
         "settings": {"token": "x", "iban": "y", "list": [{"password": "z"}]},
     }
     before = copy.deepcopy(values)
-    fields = [models.TextField(name=name) for name in values]
-    assert masked(values, secret_names(fields, {"iban"})) == {
+    assert masked(values, {"iban", "api_key"}) == {
         "owner": "Ada",
         "iban": "***",
         "api_key": "***",

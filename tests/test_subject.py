@@ -6,8 +6,11 @@ import json
 from typing import Any
 
 import pytest
+from django.db import models
+from django.test.utils import isolate_apps
 from hypothesis import given
 from hypothesis import strategies as st
+from rest_framework.authtoken.models import Token
 
 from auditwebhooks.registry import Options, registry
 from auditwebhooks.subject import describe, key_text, name_of, subject_of
@@ -61,6 +64,39 @@ def test_no_value_of_a_masked_field_is_anywhere_in_the_event(
     assert data["current_target_object"]["iban"] == "***"
     assert data["current_target_object"]["api_key"] == "***"
     assert data["current_target_object"]["owner"] == "Ada"
+
+
+def test_a_token_that_is_its_own_key_is_nowhere_in_the_event() -> None:
+    token = Token(key=MARK, user_id=1)
+    subject = describe(Token, Options())
+    drafted = subject.draft(
+        "create", token.pk, name_of(token), current=subject.snapshot(token.__dict__)
+    )
+    of_many = subject.object_of(token.pk, subject.nameless(token.pk), {"key": MARK})
+
+    text = drafted.payload.as_text()
+    assert MARK not in text
+    assert MARK not in repr(of_many)
+    data = json.loads(text)["data"]
+    assert (data["target_id"], data["target_name"]) == ("***", "Token object (***)")
+    assert data["current_target_object"]["key"] == "***"
+    assert data["current_target_object"]["user"] == 1
+
+
+@isolate_apps("tests.testapp")
+def test_a_key_of_a_secret_is_one() -> None:
+    class Grant(models.Model):  # noqa: DJ008 - is never shown
+        by = models.OneToOneField(Token, models.CASCADE, primary_key=True)
+        account = models.ForeignKey(Account, models.CASCADE, to_field="iban")
+        article = models.ForeignKey(Article, models.CASCADE)
+
+        class Meta:
+            app_label = "testapp"
+
+    subject = describe(Grant, Options())
+    assert subject.secret == {"by", "account"}
+    assert subject.is_key_secret
+    assert not describe(Article, Options()).is_key_secret
 
 
 def test_excluded_fields_are_not_even_read() -> None:

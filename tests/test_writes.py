@@ -17,12 +17,11 @@ from django.db import DatabaseError, connection, models, transaction
 from django.db.models import F, Value
 from django.db.models.functions import Concat, Upper
 from django.db.models.signals import post_delete, post_save, pre_delete, pre_save
-from django.test.utils import CaptureQueriesContext, isolate_apps
+from django.test.utils import CaptureQueriesContext
 
 import auditwebhooks
 from auditwebhooks import instrument, rows, writes
 from auditwebhooks.models import Event
-from auditwebhooks.registry import registry
 from tests.testapp.models import Article, ArticleProxy, Cafe, Everything, Place, Seat, Tag
 
 pytestmark = pytest.mark.django_db
@@ -79,26 +78,6 @@ def article() -> Article:
 
 def _pickled(instance: Any) -> Any:
     return pickle.loads(pickle.dumps(instance))  # noqa: S301 - made here
-
-
-@pytest.fixture
-def table(transactional_db: None) -> Iterator[Callable[[Any], Any]]:
-    """Audits a model that one test has made, and has its table for that long."""
-    made: list[Any] = []
-
-    def make(model: Any) -> Any:
-        made.append(model)
-        with connection.schema_editor() as editor:
-            editor.create_model(model)
-        return auditwebhooks.register(model)
-
-    with isolate_apps("tests.testapp"):
-        yield make
-    for model in made:
-        del registry._options[model]
-        registry._audited.clear()
-        with connection.schema_editor() as editor:
-            editor.delete_model(model)
 
 
 def everything() -> Everything:
@@ -589,6 +568,63 @@ def test_a_generated_field_follows_what_was_written(table: Callable[[Any], Any])
     doubled.save(update_fields=["number"])
     assert (previous()["double"], last()["current_target_object"]["double"]) == (2, 4)
     assert last()["metadata"]["changed_fields"] == ["number", "double"]
+
+
+class LowerField(models.CharField):  # type: ignore[type-arg]
+    def get_prep_value(self, value: Any) -> Any:
+        return str(super().get_prep_value(value)).lower()
+
+
+@pytest.mark.parametrize("many", [True, False])
+def test_what_a_hosts_field_stores_is_told(table: Callable[[Any], Any], many: bool) -> None:
+    class Contact(models.Model):  # noqa: DJ008 - is never shown
+        email = LowerField(max_length=20)
+        name = models.CharField(max_length=20)
+
+        class Meta:
+            app_label = "testapp"
+
+    table(Contact)
+    contact = Contact(email="Ada@example.com", name="Ada")
+    Contact.objects.bulk_create([contact]) if many else contact.save()
+    assert last()["current_target_object"]["email"] == "ada@example.com"
+
+    contact = Contact.objects.get()
+    contact.email, contact.name = "ADA@example.com", "ada"
+    contact.save()
+    assert last()["metadata"]["changed_fields"] == ["name"]
+    count = Event.objects.count()
+    contact.save()
+    assert Event.objects.count() == count
+
+
+def test_more_digits_than_a_database_keeps_are_told_as_it_has_them() -> None:
+    one = Everything.objects.create(amount=Decimal("1234567890123456.7891"))
+    stored = str(Everything.objects.get().amount)
+    assert last()["current_target_object"]["amount"] == stored
+    one.amount = 1234567890123457
+    one.save(update_fields=["amount"])
+    assert last()["current_target_object"]["amount"] == str(Everything.objects.get().amount)
+
+
+@pytest.mark.skipif(not ON_POSTGRESQL, reason="PostgreSQL's fields")
+def test_fields_of_postgresql_are_told_as_it_stores_them(table: Callable[[Any], Any]) -> None:
+    from django.contrib.postgres import fields  # noqa: PLC0415 - PostgreSQL only
+    from django.db.backends.postgresql.psycopg_any import NumericRange  # noqa: PLC0415
+
+    class Sale(models.Model):  # noqa: DJ008 - is never shown
+        pieces = fields.IntegerRangeField()
+        prices = fields.ArrayField(models.DecimalField(max_digits=5, decimal_places=2))
+
+        class Meta:
+            app_label = "testapp"
+
+    table(Sale)
+    sale = Sale.objects.create(pieces=NumericRange(1, 5, "[]"), prices=[Decimal(1)])
+    assert last()["current_target_object"]["pieces"] == "[1, 6)"
+    assert last()["current_target_object"]["prices"] == ["1.00"]
+    sale.save()
+    assert Event.objects.count() == 1
 
 
 @pytest.mark.parametrize(

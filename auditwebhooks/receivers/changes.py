@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, connections, models
-from django.db.models.signals import post_delete, post_save, pre_delete, pre_save
+from django.db.models.signals import ModelSignal, post_delete, post_save, pre_delete, pre_save
 
 from auditwebhooks import capture, writes
 from auditwebhooks.enums import Action
@@ -23,12 +23,24 @@ _WATCH = "_auditwebhooks_watch"
 def connect(sender: ModelClass, options: Options) -> None:
     """Connect once per sender; delete signals only where deletes are recorded, since any
     receiver turns off Django's fast delete."""
-    label = sender._meta.label
-    pre_save.connect(_before_save, sender, dispatch_uid=f"auditwebhooks.{label}")
-    post_save.connect(_after_save, sender, dispatch_uid=f"auditwebhooks.{label}")
+    uid = f"auditwebhooks.{sender._meta.label}"
+    pre_save.connect(_before_save, sender, dispatch_uid=uid)
+    _connect_first(post_save, _after_save, sender, uid)
     if Action.DELETE in options.actions:
-        pre_delete.connect(_before_delete, sender, dispatch_uid=f"auditwebhooks.{label}")
-        post_delete.connect(_after_delete, sender, dispatch_uid=f"auditwebhooks.{label}")
+        pre_delete.connect(_before_delete, sender, dispatch_uid=uid)
+        _connect_first(post_delete, _after_delete, sender, uid)
+
+
+def _connect_first(
+    signal: ModelSignal, receiver: Callable[..., None], sender: ModelClass, uid: str
+) -> None:
+    """Before the host's, in whatever order apps are loaded: what they write comes after the change
+    that they are told of, and so do its events."""
+    signal.connect(receiver, sender, dispatch_uid=uid)
+    with signal.lock:
+        # Those of the host stay in their order. Each: ((uid, sender), receiver, ...)
+        signal.receivers.sort(key=lambda one: one[0][0] != uid)
+        signal.sender_receivers_cache.clear()
 
 
 class _Saves(OnInstance, list[Any]):
@@ -74,14 +86,15 @@ def write(
     values: Sequence[tuple[Any, Any, Any]],
     returning: Sequence[Any] = (),
 ) -> bool | None:
-    """The UPDATE of the save under way, where it shall tell how the row stood before. Returns
+    """The UPDATE of the save under way, which shall tell how the row stood before. Returns
     whether there was such a row; None: Django has to write it."""
     waiting = instance.__dict__.get(_SAVES)
     change = waiting[-1] if waiting else None
     if not waiting or change is None or not change.is_unread:
         return None
     attnames, model = change.subject.attnames, change.subject.model
-    if not values or returning or not writes.is_whole_table(rows):
+    is_able = writes.update_tells(type(instance), rows.db) and writes.is_whole_table(rows)
+    if not values or returning or not is_able:
         waiting[-1] = capture.with_before(change, fetch_row(model, attnames, pk, rows.db))
         return None
     row = writes.update_row(rows, pk, values, attnames)
@@ -130,7 +143,8 @@ def _before_save(
     if raw or waiting is None:
         return
     model = type(instance)
-    tells_before = writes.update_tells(model, using) and hasattr(model._do_update, TELLS_BEFORE)
+    # Not here: a receiver that comes after this one may write the row.
+    tells_before = writes.update_reads(model) and hasattr(model._do_update, TELLS_BEFORE)
     change = capture.before_save(
         instance, using, is_update=waiting.is_update, tells_before=tells_before
     )
