@@ -233,6 +233,42 @@ def test_the_rate_limit_counts_the_last_minute() -> None:
     assert rooms == {3: 1, None: None}
 
 
+def test_the_rate_limit_counts_what_is_held_however_long() -> None:
+    """A row waits in a worker for its turn: its call may begin at any time."""
+    webhook = make_webhook(max_per_minute=3)
+    now = timezone.now()
+    earlier = now - timedelta(minutes=2)
+    make_invocation(webhook, status="sending", started_at=earlier)
+    make_invocation(webhook, status="succeeded", started_at=earlier)
+
+    assert claim.room_in_minute(webhook, now) == 2
+
+
+@pytest.mark.django_db(transaction=True)
+def test_workers_keep_a_rate_limit_together() -> None:
+    """Each of them has seen that there is room, before any has claimed."""
+    webhook = make_webhook(max_per_minute=5)
+    for _ in range(40):
+        make_invocation(webhook)
+    together = threading.Barrier(4)
+    claimed: list[int] = []
+
+    def work(token: str) -> None:
+        now = timezone.now()
+        room = claim.room_in_minute(webhook, now)
+        together.wait(10)
+        claimed.extend(one.pk for one in claim.claim(webhook, room or 0, now, token))
+        connections.close_all()
+
+    threads = [threading.Thread(target=work, args=(f"t{number}",)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+
+    assert len(claimed) == 5
+
+
 @pytest.mark.django_db(transaction=True)
 def test_claims_of_two_workers_never_overlap() -> None:
     webhook = make_webhook()

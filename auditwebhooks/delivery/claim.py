@@ -119,6 +119,8 @@ def claim(
     with transaction.atomic(using=using):
         # One worker at a time: it must see what the others hold.
         _lock(webhook, using)
+        in_minute = room_in_minute(webhook, now)
+        limit = limit if in_minute is None else min(limit, in_minute)
         ids = _candidates(due, limit, Counter(held), _held_elsewhere(webhook, token, using))
         if not ids:
             return []
@@ -209,17 +211,17 @@ def begin_probe(due: DueWebhook, webhook: Webhook, invocation: Invocation, now: 
     )
 
 
-def room_in_minute(webhook: DueWebhook, now: datetime) -> int | None:
-    """How many calls ``max_per_minute`` leaves for now; None: no limit."""
+def room_in_minute(webhook: DueWebhook | Webhook, now: datetime) -> int | None:
+    """How many calls ``max_per_minute`` leaves for now; None: no limit. What is held counts: its
+    call may begin at any time."""
     if webhook.max_per_minute is None:
         return None
-    started = (
-        Invocation.objects.primary()
-        .filter(webhook_id=webhook.id, started_at__gt=now - timedelta(minutes=1))
-        .exclude(status=Status.PENDING)
-        .count()
-    )
-    return max(webhook.max_per_minute - started, 0)
+    theirs = Invocation.objects.primary().filter(webhook_id=webhook.id)
+    since = now - timedelta(minutes=1)
+    # Two counts, since each goes along an index of its own.
+    started = theirs.filter(started_at__gt=since).exclude(status=Status.PENDING).count()
+    held = theirs.filter(status=Status.SENDING, started_at__lte=since).count()
+    return max(webhook.max_per_minute - started - held, 0)
 
 
 def lease(webhook: Webhook) -> timedelta:

@@ -189,7 +189,7 @@ class Drain:
         room = min(lane.room(), _HAND_MOST - self._held)
         in_minute = claim.room_in_minute(due, now)
         if in_minute is not None:
-            room = min(room, in_minute - lane.held)
+            room = min(room, in_minute)
         if due.is_probed:
             room = min(room, 1 - lane.held)
         if room <= 0:
