@@ -223,6 +223,31 @@ def test_a_webhook_switched_off_keeps_what_waits(inbox: Inbox) -> None:
     assert drain_all() == 1
 
 
+def test_switched_off_a_webhook_keeps_what_no_thread_has_begun(
+    inbox: Inbox, configure: Any
+) -> None:
+    """All threads are busy: what waits for one would be sent whenever one is free."""
+    configure(CONCURRENCY=1)
+    release = threading.Event()
+    entered = calls_wait_for(inbox, release)
+    for name in "ab":
+        webhook = make_webhook(url=inbox.url + name)
+        WebhookHealth.objects.create(webhook=webhook, last_success_at=timezone.now())
+    make_event()
+    make_event()
+    worker = threading.Thread(target=lambda: _in_thread(drain_all))
+    worker.start()
+    assert entered.wait(20)
+
+    Webhook.objects.update(active=False)
+    until(lambda: statuses() == {"sending": 1, "pending": 3})
+    release.set()
+    worker.join(30)
+
+    assert len(inbox.deliveries) == 1
+    assert statuses() == {"succeeded": 1, "pending": 3}
+
+
 def test_gone_stops_the_rest(inbox: Inbox, configure: Any) -> None:
     configure(PER_WEBHOOK_CONCURRENCY=1)
     inbox.answer = lambda delivery: Answer(status=410)

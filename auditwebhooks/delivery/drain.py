@@ -121,7 +121,7 @@ class Drain:
         """Give back what was not started, wait for what is in flight, and store it."""
         made = 0
         self._trouble_since = None
-        self._calls.leave(self._lanes.values())
+        self._calls.leave()
         for lane in self._lanes.values():
             self._try(partial(self._give_back, lane), None)
         while self._held or self._is_unsure:
@@ -280,7 +280,7 @@ class Drain:
 
     def _give_back_stopped(self) -> None:
         """A webhook that was switched off or paused meanwhile keeps what it has not sent."""
-        waiting = [webhook_id for webhook_id, lane in self._lanes.items() if lane.waiting]
+        waiting = [key for key, lane in self._lanes.items() if lane.waiting or lane.calls]
         if not waiting:
             return
         on = Webhook.objects.primary().filter(claim.may_send(timezone.now()), pk__in=waiting)
@@ -288,8 +288,7 @@ class Drain:
             self._give_back(self._lanes[webhook_id])
 
     def _give_back(self, lane: Lane) -> None:
-        with self._calls.lock:
-            ids = [invocation.pk for invocation in lane.waiting.clear()]
+        ids = [invocation.pk for invocation in self._calls.take_back(lane)]
         if ids:
             claim.give_back(ids, self._token)
 

@@ -64,15 +64,14 @@ class Lane:
     def in_flight(self) -> int:
         return len(self.calls)
 
-    def take_back_calls(self) -> int:
-        """What no thread has begun waits again; how many rows."""
-        before = len(self.calls)
-        for invocation, call in list(self.calls.items()):
-            if call.cancel():
-                del self.calls[invocation]
-                self.unsettled.discard(invocation.pk)
-                self.waiting.put_back(invocation)
-        return before - len(self.calls)
+    def take_back_calls(self) -> list[Invocation]:
+        """What no thread has begun waits again; which rows."""
+        taken = [invocation for invocation, call in self.calls.items() if call.cancel()]
+        for invocation in taken:
+            del self.calls[invocation]
+            self.unsettled.discard(invocation.pk)
+            self.waiting.put_back(invocation)
+        return taken
 
     def room(self) -> int:
         """How many more rows to claim: few for a slow receiver, many for a fast one."""
