@@ -108,7 +108,7 @@ class Calls:
         lane, following = call.lane, None
         thread = lane.calls.pop(call.invocation)
         lane.waiting.done(call.invocation)
-        lane.judge(finished.result)
+        lane.judge(call.invocation, finished.result)
         self._under_way -= 1
         self._slow -= call.is_slow
         self._failing -= call.is_failing
