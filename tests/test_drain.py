@@ -211,6 +211,29 @@ def test_the_present_configuration_is_used(inbox: Inbox) -> None:
     assert paths == ["/old", "/new"]
 
 
+def test_the_present_configuration_is_used_for_what_is_held_already(inbox: Inbox) -> None:
+    """Nothing else of the webhook is due, so nothing else tells that it was changed."""
+    release = threading.Event()
+    entered = calls_wait_for(inbox, release)
+    webhook = make_webhook(url=inbox.url + "old")
+    for _ in range(3):
+        make_event(target_id="1")
+    worker = threading.Thread(target=lambda: _in_thread(drain_all))
+    worker.start()
+    assert entered.wait(20)
+
+    webhook.url = inbox.url + "new"
+    webhook.save()
+    # Held behind the first, claimed again and held again.
+    claimed = Invocation.objects.filter(status="sending", claims=1)
+    before = set(claimed.values_list("started_at", flat=True))
+    until(lambda: claimed.exclude(started_at__in=before).count() == 2)
+    release.set()
+    worker.join(30)
+
+    assert [one.path for one in inbox.deliveries] == ["/old", "/new", "/new"]
+
+
 def test_a_webhook_switched_off_keeps_what_waits(inbox: Inbox) -> None:
     webhook = make_webhook(url=inbox.url)
     make_event()

@@ -279,13 +279,17 @@ class Drain:
             return [*lane.unsettled, *(invocation.pk for invocation in lane.waiting)]
 
     def _give_back_stopped(self) -> None:
-        """A webhook that was switched off or paused meanwhile keeps what it has not sent."""
+        """A webhook that was switched off or paused meanwhile keeps what it has not sent; one that
+        was changed gets it again, to be sent as it is now."""
         waiting = [key for key, lane in self._lanes.items() if lane.waiting or lane.calls]
         if not waiting:
             return
         on = Webhook.objects.primary().filter(claim.may_send(timezone.now()), pk__in=waiting)
-        for webhook_id in set(waiting).difference(on.values_list("pk", flat=True)):
-            self._give_back(self._lanes[webhook_id])
+        present = dict(on.values_list("pk", "updated_at"))
+        for webhook_id in waiting:
+            lane = self._lanes[webhook_id]
+            if present.get(webhook_id) != lane.webhook.updated_at:
+                self._give_back(lane)
 
     def _give_back(self, lane: Lane) -> None:
         ids = [invocation.pk for invocation in self._calls.take_back(lane)]
