@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import InterfaceError, OperationalError, connection
+from django.db import IntegrityError, InterfaceError, OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
@@ -658,14 +658,18 @@ def test_a_database_that_fails_for_a_moment_costs_no_result(
     inbox: Inbox, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     whole = getattr(drain, step)
-    failures = [OperationalError("deadlock"), InterfaceError("connection already closed")]
+    failures = [
+        OperationalError("deadlock"),
+        InterfaceError("connection already closed"),
+        IntegrityError("a webhook was deleted meanwhile"),
+    ]
 
-    def fail_twice(*args: Any) -> Any:
+    def fail_at_first(*args: Any) -> Any:
         if failures:
             raise failures.pop()
         return whole(*args)
 
-    monkeypatch.setattr(drain, step, fail_twice)
+    monkeypatch.setattr(drain, step, fail_at_first)
     make_webhook(url=inbox.url)
     for _ in range(20):
         make_event()

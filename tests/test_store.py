@@ -18,7 +18,7 @@ from auditwebhooks.enums import Outcome
 from auditwebhooks.models import Event, Invocation, Webhook
 from auditwebhooks.signals import invocation_finished, webhook_disabled
 from tests.factories import make_invocation, make_webhook
-from tests.live import until
+from tests.live import somebody_waits_for_a_lock, until
 
 pytestmark = pytest.mark.django_db
 
@@ -383,7 +383,7 @@ def test_a_webhook_can_be_deleted_while_its_first_result_is_stored(
 
     def note_late(*arguments: Any) -> health.Verdicts:
         noting.set()
-        until(_somebody_waits_for_a_lock)
+        until(somebody_waits_for_a_lock)
         return note(*arguments)
 
     monkeypatch.setattr(health, "note", note_late)
@@ -405,21 +405,3 @@ def test_a_webhook_can_be_deleted_while_its_first_result_is_stored(
     assert failures == []
     row = Invocation.objects.earliest("pk")
     assert (row.status, row.outcome, row.webhook) == ("failed", "timeout", None)
-
-
-def _somebody_waits_for_a_lock() -> bool:
-    with connection.cursor() as cursor:
-        if connection.vendor == "postgresql":
-            cursor.execute(
-                "SELECT 1 FROM pg_stat_activity "
-                "WHERE datname = current_database() AND wait_event_type = 'Lock'"
-            )
-        else:
-            # The table shows what it showed before to who asks more often than ten times a second.
-            threading.Event().wait(0.2)
-            cursor.execute(
-                "SELECT 1 FROM information_schema.innodb_trx t "
-                "JOIN information_schema.processlist p ON p.id = t.trx_mysql_thread_id "
-                "WHERE t.trx_state = 'LOCK WAIT' AND p.db = database()"
-            )
-        return cursor.fetchone() is not None

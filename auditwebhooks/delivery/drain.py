@@ -17,7 +17,7 @@ from functools import partial
 from types import TracebackType
 from typing import TypeVar
 
-from django.db import InterfaceError, OperationalError, connections, router
+from django.db import IntegrityError, InterfaceError, OperationalError, connections, router
 from django.utils import timezone
 
 from auditwebhooks.conf import conf
@@ -132,11 +132,12 @@ class Drain:
         return made
 
     def _try(self, step: Callable[[], T], otherwise: T) -> T:
-        """A step on the database. A deadlock, or a restart, costs a little time and no result:
-        only trouble that lasts is raised, which ``_look`` sees the end of."""
+        """A step on the database. A deadlock, a restart, or a webhook that is deleted while it is
+        given its rows costs a little time and no result: only trouble that lasts is raised, which
+        ``_look`` sees the end of."""
         try:
             return step()
-        except (InterfaceError, OperationalError):
+        except (IntegrityError, InterfaceError, OperationalError):
             now = time.monotonic()
             self._trouble_since = self._trouble_since or now
             self._is_unsure = True
