@@ -219,6 +219,22 @@ def test_letters_beyond_ascii_are_found(ada: User) -> None:
     assert "Zo\\u00eb" not in everything()
 
 
+def test_a_name_that_no_database_takes_is_found_as_it_was_stored(ada: User) -> None:
+    """Half of a letter, where a host cut the name: sent and stored with a question mark."""
+    name = "Zoe \ud83d"
+    with auditwebhooks.context(actor=name):
+        Article.objects.create(title="mine")
+    own = Event.objects.latest("id")
+    call = make_invocation(
+        make_webhook(), event=own, status="failed", request_body='{"by": "Zoe ?"}'
+    )
+
+    assert redact(name) == Redacted(events=1, invocations=1)
+    call.refresh_from_db()
+    assert call.request_body == "***"
+    assert "Zoe" not in everything()
+
+
 def test_she_goes_from_tests_that_were_made_with_her_events(ada: User) -> None:
     webhook = make_webhook()
     own = Event.objects.get(actor_id=ID)

@@ -62,20 +62,18 @@ def _spellings(secret: str) -> Iterator[str]:
     yield _in_go_html(secret)
     # Sent as latin-1, read as UTF-8.
     yield secret.encode("latin-1", "replace").decode("utf-8", "replace")
-    # JavaScript leaves more as it is than Python does.
-    quoted = (
-        quote(secret),
-        quote(secret, safe=""),
-        quote_plus(secret),
-        quote(secret, safe="!'()*"),
-    )
-    for one in quoted:
-        yield one
-        # .NET, too.
-        yield _PERCENT.sub(lambda found: found[0].lower(), one)
+    # The last is what JavaScript leaves as it is.
+    for safe in ("/", "", "!'()*"):
+        yield from _in_url(quote(secret, safe, errors="replace"))
+    yield from _in_url(quote_plus(secret, errors="replace"))
 
 
 _PERCENT = re.compile("%[0-9A-F]{2}")
+
+
+def _in_url(quoted: str) -> tuple[str, str]:
+    """Also with the lower-case digits of .NET."""
+    return quoted, _PERCENT.sub(lambda found: found[0].lower(), quoted)
 
 
 def _in_go_html(text: str) -> str:
