@@ -191,6 +191,17 @@ def test_what_a_dead_worker_held_is_due_again() -> None:
     assert again.attempt == 1
 
 
+def test_what_a_dead_worker_held_whose_clock_was_ahead_is_due_again() -> None:
+    webhook = make_webhook(timeout_in_sec=60)
+    row = make_invocation(webhook)
+    now = timezone.now()
+    claim.claim(webhook, 1, now + timedelta(hours=5), "t1")
+
+    assert claim.recover(now) == 1
+    row.refresh_from_db()
+    assert row.status == "pending"
+
+
 def test_a_row_that_no_worker_survives_is_ended_not_repeated() -> None:
     webhook = make_webhook()
     now = timezone.now()

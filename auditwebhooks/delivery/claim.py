@@ -27,6 +27,9 @@ from auditwebhooks.rows import locked, take_write_lock
 # Beyond the timeout of the call: rendering, judging and storing. Renewed while a row is held.
 _LEASE_MARGIN = timedelta(seconds=20)
 
+# No lease lasts as long, MAX_TIMEOUT is an hour at most: the clock was wrong when it was given.
+_NEVER = timedelta(hours=2)
+
 WEBHOOK_DELETED = gettext_lazy("The webhook was deleted.")
 
 # So many rows of one target are held at most: they go one after another, and others wait behind.
@@ -290,4 +293,5 @@ def _held(ids: Collection[int], token: str) -> InvocationQuerySet[Invocation]:
 
 
 def _expired(now: datetime) -> InvocationQuerySet[Invocation]:
-    return Invocation.objects.primary().filter(status=Status.SENDING, lease_until__lt=now)
+    over = Q(lease_until__lt=now) | Q(lease_until__gt=now + _NEVER)
+    return Invocation.objects.primary().filter(over, status=Status.SENDING)
