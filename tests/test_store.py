@@ -248,6 +248,19 @@ def test_gone_switches_the_webhook_off_and_tells() -> None:
     assert event.payload["data"]["metadata"]["changed_fields"] == ["active"]
 
 
+def test_gone_leaves_a_webhook_on_that_was_changed_meanwhile() -> None:
+    """The call went to the old URL: of the new one nobody knows anything."""
+    webhook = make_webhook()
+    done = finish(webhook, result("http_status", response_status=410))
+    webhook.url = "https://hooks.example.com/new"
+    webhook.save()
+
+    store(done, TOKEN)
+
+    assert Webhook.objects.get().active is True
+    assert Webhook.objects.get().disabled_reason == ""
+
+
 def test_a_signal_tells_of_each_stored_attempt() -> None:
     heard: list[Invocation] = []
 

@@ -68,7 +68,7 @@ def store(finished: Sequence[Finished], token: str) -> set[uuid.UUID]:
     for one in owned:
         if one.invocation.status != Status.PENDING:
             invocation_finished.send_robust(sender=Invocation, invocation=one.invocation)
-    off = {pk for pk, reason in verdicts.hopeless.items() if health.switch_off(pk, reason)}
+    off = {pk for pk, why in verdicts.hopeless.items() if health.switch_off(pk, why)}
     return verdicts.held | off
 
 
