@@ -220,10 +220,12 @@ def room_in_minute(webhook: DueWebhook | Webhook, now: datetime) -> int | None:
     if webhook.max_per_minute is None:
         return None
     theirs = Invocation.objects.primary().filter(webhook_id=webhook.id)
-    since = now - timedelta(minutes=1)
-    # Two counts, since each goes along an index of its own.
-    started = theirs.filter(started_at__gt=since).exclude(status=Status.PENDING).count()
-    held = theirs.filter(status=Status.SENDING, started_at__lte=since).count()
+    # Two counts, since each goes along an index of its own. What began later than now was written
+    # by a clock that was wrong, or goes back an hour once a year.
+    minute = timedelta(minutes=1)
+    lately = theirs.filter(started_at__gt=now - minute, started_at__lt=now + minute)
+    started = lately.exclude(status__in=(Status.PENDING, Status.SENDING)).count()
+    held = theirs.filter(status=Status.SENDING).count()
     return max(webhook.max_per_minute - started - held, 0)
 
 
