@@ -483,6 +483,27 @@ def test_a_row_that_killed_its_workers_is_ended_with_a_next_attempt(inbox: Inbox
     assert inbox.deliveries == []
 
 
+def test_what_was_taken_for_lost_is_not_sent_twice_by_the_worker_that_has_it(
+    inbox: Inbox,
+) -> None:
+    """It stood still for longer than its lease, another made the row due again, and it claims."""
+    release = threading.Event()
+    entered = calls_wait_for(inbox, release)
+    make_webhook(url=inbox.url)
+    make_event(target_id="")
+    worker = threading.Thread(target=lambda: _in_thread(drain_all))
+    worker.start()
+    assert entered.wait(20)
+
+    Invocation.objects.update(status="pending", claim_token="", lease_until=None)
+    until(lambda: statuses() == {"sending": 1})
+    release.set()
+    worker.join(30)
+
+    assert len(inbox.deliveries) == 1
+    assert statuses() == {"succeeded": 1}
+
+
 def test_leases_are_renewed_while_a_call_lasts(
     inbox: Inbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:

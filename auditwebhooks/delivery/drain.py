@@ -214,7 +214,13 @@ class Drain:
         webhook = lane.webhook
         with self._calls.lock:
             held = lane.waiting.count_by_key()
-        claimed = claim.claim(webhook, room, now, self._token, held)
+        # What was taken for lost while this worker stood still is its own again, and goes on.
+        known = set(self._ids(lane))
+        claimed = [
+            one
+            for one in claim.claim(webhook, room, now, self._token, held)
+            if one.pk not in known
+        ]
         if due.is_probed and claimed and not claim.begin_probe(due, webhook, claimed[0], now):
             claim.give_back([one.pk for one in claimed], self._token)
             return []
