@@ -9,6 +9,7 @@ from typing import Any
 
 from auditwebhooks.delivery.scrub import SHORTEST, Scrubber
 from auditwebhooks.masking import MASK
+from auditwebhooks.storable import storable
 
 # What tells of the actor wherever they were; ``metadata`` of their own events.
 _OF_ACTOR = ("ip", "user_agent", "actor_pk")
@@ -101,7 +102,8 @@ class Finder:
     or, where it is JSON, a value that is one of the keys."""
 
     def __init__(self, texts: Iterable[str], keys: Iterable[str] = ()) -> None:
-        known = set(texts) - {"", MASK}
+        # As they were recorded, and as they were sent and stored.
+        known = {spelled for text in texts for spelled in (text, storable(text))} - {"", MASK}
         self._scrub = Scrubber(known)
         # The scrubber leaves these out; here too much is better than too little.
         self._short = [text for text in known if len(text) < SHORTEST]

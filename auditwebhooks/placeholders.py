@@ -19,6 +19,9 @@ Variables = tuple[str, ...]
 Value = Any
 
 _SEGMENT = re.compile(r'\[([^\]]+)\]|([^\s.|\[\]{}":]+)')
+# Each doubles the escapes of the one before: thirty of them would take all memory there is.
+_MOST_ENCODINGS = 2
+
 _FILTER_NAME = re.compile(r"[A-Za-z_]\w*")
 _SCALAR = json.JSONDecoder(parse_constant=lambda name: _no_constant(name))
 
@@ -99,6 +102,7 @@ class _Parser:
         self.opened = opened
         self.position = opened + 2
         self.variables = variables
+        self.encodings = 0
 
     def placeholder(self) -> Placeholder:
         self._space()
@@ -146,6 +150,9 @@ class _Parser:
             names = ", ".join(sorted(FILTERS))
             told = _('There is no filter "%(name)s". Known: %(names)s.')
             raise PlaceholderError(begin, told % {"name": name, "names": names})
+        self.encodings += name == "json"
+        if self.encodings > _MOST_ENCODINGS:
+            raise PlaceholderError(begin, _('The filter "%s" stands here too often.') % name)
         self.position = match.end()
         argument, has_argument = self._argument(name)
         try:

@@ -6,7 +6,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -29,7 +28,7 @@ from auditwebhooks.models.event import COLUMN_LENGTH
 from auditwebhooks.payload import JSONObject, Mould, Payload, new_event_id, time_text
 from auditwebhooks.signals import event_recorded
 from auditwebhooks.snapshot import plain
-from auditwebhooks.statements import Row, insert_rows
+from auditwebhooks.statements import Row, insert_rows, room_for_text
 from auditwebhooks.storable import storable
 
 logger = logging.getLogger(__name__)
@@ -299,16 +298,6 @@ def _fit(texts: dict[str, str | None]) -> dict[str, str]:
 
 
 def _room(connection: BaseDatabaseWrapper) -> int:
-    """How long the text of a payload may be."""
-    if connection.vendor != "mysql":
-        return cuts.MAX_LENGTH
-    # Past what refuses queries while names are told.
-    with closing(connection.create_cursor()) as cursor:
-        cursor.execute("SELECT @@max_allowed_packet")
-        packet = int(cursor.fetchone()[0])
-    # A statement is one packet, and writes each quote and backslash as two. The body that is sent
-    # must fit too, beside the response.
-    return min(cuts.MAX_LENGTH, packet // 2 - _REST_OF_THE_STATEMENT)
-
-
-_REST_OF_THE_STATEMENT = 256 * 1024
+    """How long the text of a payload, which is ASCII, may be: so long is the body that is sent."""
+    room = room_for_text(connection)
+    return cuts.MAX_LENGTH if room is None else min(cuts.MAX_LENGTH, room)

@@ -18,7 +18,7 @@ from django.db.models import Q
 from auditwebhooks.enums import ActorType, Status, Trigger
 from auditwebhooks.erasure import Finder, Person, as_json_text, erased, traces
 from auditwebhooks.masking import MASK
-from auditwebhooks.models import Event, Invocation
+from auditwebhooks.models import Event, Invocation, Replay
 from auditwebhooks.models.event import COLUMN_LENGTH
 from auditwebhooks.payload import json_text
 from auditwebhooks.querysets import EventQuerySet
@@ -72,6 +72,8 @@ def redact(
     about = _holding(person.texts) if everywhere else _about(records)
     batches = chain(((ids, False) for ids in about), ((ids, True) for ids in _pages(own)))
     total = Redacted(invocations=_redact_tests(person, told, dry_run=dry_run))
+    if not dry_run:
+        _redact_replays(person)
     for ids, is_own in batches:
         total += _redact(ids, person, is_own=is_own, dry_run=dry_run)
         on_batch(total)
@@ -147,6 +149,16 @@ def _redact_tests(person: Person, told: Collection[str], *, dry_run: bool) -> in
                 redacted += _redact_invocation(invocation, finder, using, dry_run=dry_run)
         let_others_write(using)
     return redacted
+
+
+def _redact_replays(person: Person) -> None:
+    """Who asked for them."""
+    texts = {_column(text) for text in person.texts}
+    rows = Replay.objects.primary()
+    asked = rows.filter(requested_by__in=texts).values_list("pk", "requested_by")
+    # Collations take other texts for the same.
+    theirs = [pk for pk, who in asked if who in texts]
+    rows.filter(pk__in=theirs).update(requested_by=MASK)
 
 
 def _redact(ids: list[int], person: Person, *, is_own: bool, dry_run: bool) -> Redacted:

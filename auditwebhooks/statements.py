@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from functools import cache
 from itertools import chain, islice
 from typing import Any, TypeVar
@@ -40,6 +41,22 @@ def insert_rows(model: type[models.Model], rows: Iterable[Row], using: str) -> b
         else:
             cursor.executemany(insert, [*first, *iterator])
     return True
+
+
+# Of a statement, beside its longest text.
+_OTHER_VALUES = 256 * 1024
+
+
+def room_for_text(connection: BaseDatabaseWrapper) -> int | None:
+    """How many bytes the long texts of a row may have together; None: as many as they like."""
+    if connection.vendor != "mysql":
+        return None
+    # Past what refuses queries while names are told.
+    with closing(connection.create_cursor()) as cursor:
+        cursor.execute("SELECT @@max_allowed_packet")
+        packet = int(cursor.fetchone()[0])
+    # A statement is one packet, and writes each quote and backslash as two.
+    return packet // 2 - _OTHER_VALUES
 
 
 def columns_of(instance: models.Model, using: str) -> dict[str, Any]:

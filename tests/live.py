@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import connection
 
 ROOT = Path(__file__).parent.parent
 
@@ -50,6 +52,25 @@ def until(condition: Callable[[], Any], seconds: float = 60, what: str = "") -> 
             return result
         time.sleep(0.05)
     raise AssertionError(f"not within {seconds} seconds: {what or condition}")
+
+
+def somebody_waits_for_a_lock() -> bool:
+    """Of those who work with this database."""
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute(
+                "SELECT 1 FROM pg_stat_activity "
+                "WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            )
+        else:
+            # The table shows what it showed before to who asks more often than ten times a second.
+            threading.Event().wait(0.2)
+            cursor.execute(
+                "SELECT 1 FROM information_schema.innodb_trx t "
+                "JOIN information_schema.processlist p ON p.id = t.trx_mysql_thread_id "
+                "WHERE t.trx_state = 'LOCK WAIT' AND p.db = database()"
+            )
+        return cursor.fetchone() is not None
 
 
 class Live:

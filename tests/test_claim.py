@@ -191,6 +191,17 @@ def test_what_a_dead_worker_held_is_due_again() -> None:
     assert again.attempt == 1
 
 
+def test_what_a_dead_worker_held_whose_clock_was_ahead_is_due_again() -> None:
+    webhook = make_webhook(timeout_in_sec=60)
+    row = make_invocation(webhook)
+    now = timezone.now()
+    claim.claim(webhook, 1, now + timedelta(hours=5), "t1")
+
+    assert claim.recover(now) == 1
+    row.refresh_from_db()
+    assert row.status == "pending"
+
+
 def test_a_row_that_no_worker_survives_is_ended_not_repeated() -> None:
     webhook = make_webhook()
     now = timezone.now()
@@ -231,6 +242,51 @@ def test_the_rate_limit_counts_the_last_minute() -> None:
 
     rooms = {due.max_per_minute: claim.room_in_minute(due, now) for due in claim.due_webhooks(now)}
     assert rooms == {3: 1, None: None}
+
+
+def test_the_rate_limit_counts_what_is_held_however_long() -> None:
+    """A row waits in a worker for its turn: its call may begin at any time."""
+    webhook = make_webhook(max_per_minute=3)
+    now = timezone.now()
+    earlier = now - timedelta(minutes=2)
+    make_invocation(webhook, status="sending", started_at=earlier)
+    make_invocation(webhook, status="succeeded", started_at=earlier)
+
+    assert claim.room_in_minute(webhook, now) == 2
+
+
+def test_the_rate_limit_does_not_count_what_a_wrong_clock_wrote() -> None:
+    """Or the local one, in the hour that comes twice: it would wait for as long."""
+    webhook = make_webhook(max_per_minute=3)
+    now = timezone.now()
+    make_invocation(webhook, status="succeeded", started_at=now + timedelta(minutes=50))
+
+    assert claim.room_in_minute(webhook, now) == 3
+
+
+@pytest.mark.django_db(transaction=True)
+def test_workers_keep_a_rate_limit_together() -> None:
+    """Each of them has seen that there is room, before any has claimed."""
+    webhook = make_webhook(max_per_minute=5)
+    for _ in range(40):
+        make_invocation(webhook)
+    together = threading.Barrier(4)
+    claimed: list[int] = []
+
+    def work(token: str) -> None:
+        now = timezone.now()
+        room = claim.room_in_minute(webhook, now)
+        together.wait(10)
+        claimed.extend(one.pk for one in claim.claim(webhook, room or 0, now, token))
+        connections.close_all()
+
+    threads = [threading.Thread(target=work, args=(f"t{number}",)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+
+    assert len(claimed) == 5
 
 
 @pytest.mark.django_db(transaction=True)

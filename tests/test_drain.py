@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import InterfaceError, OperationalError, connection
+from django.db import IntegrityError, InterfaceError, OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
@@ -22,8 +22,10 @@ from auditwebhooks.delivery.drain import Drain, is_due
 from auditwebhooks.delivery.lane import Lane
 from auditwebhooks.delivery.send import Result
 from auditwebhooks.enums import Outcome
+from auditwebhooks.exceptions import BlockedAddressError
 from auditwebhooks.models import Event, Invocation, Webhook, WebhookHealth
 from auditwebhooks.receiver import Answer, Delivery
+from auditwebhooks.transport import guard
 from tests.conftest import Inbox
 from tests.factories import make_event, make_invocation, make_webhook
 from tests.hostile import HostileServer, read_request, tls_context
@@ -209,6 +211,29 @@ def test_the_present_configuration_is_used(inbox: Inbox) -> None:
     assert paths == ["/old", "/new"]
 
 
+def test_the_present_configuration_is_used_for_what_is_held_already(inbox: Inbox) -> None:
+    """Nothing else of the webhook is due, so nothing else tells that it was changed."""
+    release = threading.Event()
+    entered = calls_wait_for(inbox, release)
+    webhook = make_webhook(url=inbox.url + "old")
+    for _ in range(3):
+        make_event(target_id="1")
+    worker = threading.Thread(target=lambda: _in_thread(drain_all))
+    worker.start()
+    assert entered.wait(20)
+
+    webhook.url = inbox.url + "new"
+    webhook.save()
+    # Held behind the first, claimed again and held again.
+    claimed = Invocation.objects.filter(status="sending", claims=1)
+    before = set(claimed.values_list("started_at", flat=True))
+    until(lambda: claimed.exclude(started_at__in=before).count() == 2)
+    release.set()
+    worker.join(30)
+
+    assert [one.path for one in inbox.deliveries] == ["/old", "/new", "/new"]
+
+
 def test_a_webhook_switched_off_keeps_what_waits(inbox: Inbox) -> None:
     webhook = make_webhook(url=inbox.url)
     make_event()
@@ -223,6 +248,31 @@ def test_a_webhook_switched_off_keeps_what_waits(inbox: Inbox) -> None:
     assert drain_all() == 1
 
 
+def test_switched_off_a_webhook_keeps_what_no_thread_has_begun(
+    inbox: Inbox, configure: Any
+) -> None:
+    """All threads are busy: what waits for one would be sent whenever one is free."""
+    configure(CONCURRENCY=1)
+    release = threading.Event()
+    entered = calls_wait_for(inbox, release)
+    for name in "ab":
+        webhook = make_webhook(url=inbox.url + name)
+        WebhookHealth.objects.create(webhook=webhook, last_success_at=timezone.now())
+    make_event()
+    make_event()
+    worker = threading.Thread(target=lambda: _in_thread(drain_all))
+    worker.start()
+    assert entered.wait(20)
+
+    Webhook.objects.update(active=False)
+    until(lambda: statuses() == {"sending": 1, "pending": 3})
+    release.set()
+    worker.join(30)
+
+    assert len(inbox.deliveries) == 1
+    assert statuses() == {"succeeded": 1, "pending": 3}
+
+
 def test_gone_stops_the_rest(inbox: Inbox, configure: Any) -> None:
     configure(PER_WEBHOOK_CONCURRENCY=1)
     inbox.answer = lambda delivery: Answer(status=410)
@@ -233,9 +283,8 @@ def test_gone_stops_the_rest(inbox: Inbox, configure: Any) -> None:
     drain_all()
 
     assert Webhook.objects.get(pk=webhook.pk).active is False
-    assert len(inbox.deliveries) < 300
-    assert Invocation.objects.filter(status="sending").count() == 0
-    assert statuses()["pending"] == 300 - len(inbox.deliveries)
+    assert len(inbox.deliveries) == 1
+    assert statuses() == {"failed": 1, "pending": 299}
 
 
 def test_a_request_to_wait_stops_the_rest(inbox: Inbox, configure: Any) -> None:
@@ -247,10 +296,33 @@ def test_a_request_to_wait_stops_the_rest(inbox: Inbox, configure: Any) -> None:
 
     drain_all()
 
-    assert len(inbox.deliveries) < 300
-    # What was not tried waits; each that was tried has its next attempt.
-    assert statuses() == {"failed": len(inbox.deliveries), "pending": 300}
+    assert len(inbox.deliveries) == 1
+    # What was not tried waits; what was tried has its next attempt.
+    assert statuses() == {"failed": 1, "pending": 300}
     assert not is_due()
+
+
+def test_what_waits_for_its_webhook_to_be_mended_is_not_overtaken(
+    inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first row stays pending, and the next one of its target could be sent already."""
+    judged, answers = guard.judged_addresses, iter([BlockedAddressError("not public")])
+
+    def judge(host: str, port: int, seconds: float) -> list[str]:
+        for error in answers:
+            raise error
+        return judged(host, port, seconds)
+
+    monkeypatch.setattr(guard, "judged_addresses", judge)
+    make_webhook(url=inbox.url)
+    for _ in range(3):
+        make_event(target_id="1")
+
+    drain_all()
+
+    assert inbox.deliveries == []
+    outcomes = Invocation.objects.order_by("id").values_list("status", "outcome")
+    assert list(outcomes) == [("pending", "blocked_address"), ("pending", ""), ("pending", "")]
 
 
 def test_a_rate_limit_is_kept(inbox: Inbox) -> None:
@@ -409,6 +481,27 @@ def test_a_row_that_killed_its_workers_is_ended_with_a_next_attempt(inbox: Inbox
     assert "5 workers stopped" in first.message
     assert (second.status, second.attempt) == ("pending", 2)
     assert inbox.deliveries == []
+
+
+def test_what_was_taken_for_lost_is_not_sent_twice_by_the_worker_that_has_it(
+    inbox: Inbox,
+) -> None:
+    """It stood still for longer than its lease, another made the row due again, and it claims."""
+    release = threading.Event()
+    entered = calls_wait_for(inbox, release)
+    make_webhook(url=inbox.url)
+    make_event(target_id="")
+    worker = threading.Thread(target=lambda: _in_thread(drain_all))
+    worker.start()
+    assert entered.wait(20)
+
+    Invocation.objects.update(status="pending", claim_token="", lease_until=None)
+    until(lambda: statuses() == {"sending": 1})
+    release.set()
+    worker.join(30)
+
+    assert len(inbox.deliveries) == 1
+    assert statuses() == {"succeeded": 1}
 
 
 def test_leases_are_renewed_while_a_call_lasts(
@@ -586,14 +679,18 @@ def test_a_database_that_fails_for_a_moment_costs_no_result(
     inbox: Inbox, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     whole = getattr(drain, step)
-    failures = [OperationalError("deadlock"), InterfaceError("connection already closed")]
+    failures = [
+        OperationalError("deadlock"),
+        InterfaceError("connection already closed"),
+        IntegrityError("a webhook was deleted meanwhile"),
+    ]
 
-    def fail_twice(*args: Any) -> Any:
+    def fail_at_first(*args: Any) -> Any:
         if failures:
             raise failures.pop()
         return whole(*args)
 
-    monkeypatch.setattr(drain, step, fail_twice)
+    monkeypatch.setattr(drain, step, fail_at_first)
     make_webhook(url=inbox.url)
     for _ in range(20):
         make_event()
@@ -770,17 +867,18 @@ def test_a_receiver_that_fails_at_once_rests_between_its_calls(
 
 def test_an_answer_ends_the_rests(inbox: Inbox) -> None:
     lane = Lane(make_webhook(url=inbox.url), is_slow=False, is_failing=False)
-    lane.take([make_invocation(lane.webhook)])
+    row = make_invocation(lane.webhook)
+    lane.take([row])
     for _ in range(4):
-        lane.judge(_result(Outcome.CONNECTION))
+        lane.judge(row, _result(Outcome.CONNECTION))
     assert lane.may_start
 
-    lane.judge(_result(Outcome.SUCCESS))
+    lane.judge(row, _result(Outcome.SUCCESS))
     for _ in range(4):
-        lane.judge(_result(Outcome.CONNECTION))
+        lane.judge(row, _result(Outcome.CONNECTION))
     assert lane.may_start
 
-    lane.judge(_result(Outcome.CONNECTION))
+    lane.judge(row, _result(Outcome.CONNECTION))
     assert not lane.may_start
     assert lane.room() == 0
 

@@ -8,10 +8,13 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.db.models import QuerySet
+from django.utils import timezone
 
 import auditwebhooks
 from auditwebhooks import redaction, rows
-from auditwebhooks.models import Event, Invocation
+from auditwebhooks.delivery import replay
+from auditwebhooks.delivery.selection import Selection
+from auditwebhooks.models import Event, Invocation, Replay
 from auditwebhooks.redaction import Redacted, redact
 from tests.factories import make_event, make_invocation, make_webhook
 from tests.testapp.models import Article
@@ -219,6 +222,22 @@ def test_letters_beyond_ascii_are_found(ada: User) -> None:
     assert "Zo\\u00eb" not in everything()
 
 
+def test_a_name_that_no_database_takes_is_found_as_it_was_stored(ada: User) -> None:
+    """Half of a letter, where a host cut the name: sent and stored with a question mark."""
+    name = "Zoe \ud83d"
+    with auditwebhooks.context(actor=name):
+        Article.objects.create(title="mine")
+    own = Event.objects.latest("id")
+    call = make_invocation(
+        make_webhook(), event=own, status="failed", request_body='{"by": "Zoe ?"}'
+    )
+
+    assert redact(name) == Redacted(events=1, invocations=1)
+    call.refresh_from_db()
+    assert call.request_body == "***"
+    assert "Zoe" not in everything()
+
+
 def test_she_goes_from_tests_that_were_made_with_her_events(ada: User) -> None:
     webhook = make_webhook()
     own = Event.objects.get(actor_id=ID)
@@ -239,6 +258,19 @@ def test_she_goes_from_tests_that_were_made_with_her_events(ada: User) -> None:
     other.refresh_from_db()
     assert (with_her.request_body, with_her.response_body) == ("***", "***")
     assert other.request_body == '{"a": "b"}'
+
+
+def test_she_goes_from_the_replays_that_she_asked_for(ada: User) -> None:
+    now = timezone.now()
+    selection = Selection(since=now, until=now)
+    for who in (ID, "bob@example.com", ID.upper()):
+        replay.start(make_webhook(), selection, who)
+
+    redact(ID, dry_run=True)
+    assert Replay.objects.filter(requested_by="***").count() == 0
+    redact(ID)
+    asked = Replay.objects.order_by("id").values_list("requested_by", flat=True)
+    assert list(asked) == ["***", "bob@example.com", ID.upper()]
 
 
 def test_an_address_is_hers_in_tests_too() -> None:

@@ -16,6 +16,7 @@ from auditwebhooks.delivery.drain import Drain
 from auditwebhooks.delivery.selection import Selection
 from auditwebhooks.identifiers import message_id
 from auditwebhooks.models import Event, Invocation, Replay, Webhook
+from auditwebhooks.querysets import InvocationQuerySet
 from auditwebhooks.receiver import Answer
 from tests.conftest import Inbox
 from tests.factories import make_event, make_invocation, make_webhook
@@ -216,6 +217,30 @@ def test_no_more_than_two_batches_wait() -> None:
     assert queued(webhook) == [event.pk for event in events]
     started.refresh_from_db()
     assert (started.status, started.queued) == ("finished", 7)
+
+
+@pytest.mark.usefixtures("small")
+def test_a_retry_that_another_worker_stores_meanwhile_holds_up_no_batch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is the newest row of the replay, and due in an hour: no batch ends with it."""
+    events = [old_event() for _ in range(7)]
+    webhook = make_webhook()
+    started = replay.start(webhook, selection(), "ada")
+    insert = InvocationQuerySet.bulk_create
+
+    def insert_before_another(self: Any, *args: Any, **options: Any) -> Any:
+        made = insert(self, *args, **options)
+        later = {"attempt": 5, "due_at": timezone.now() + HOUR}
+        make_invocation(webhook, event=events[0], replay=started, trigger="retry", **later)
+        return made
+
+    monkeypatch.setattr(InvocationQuerySet, "bulk_create", insert_before_another)
+    for _ in range(2):
+        replay.step()
+    Invocation.objects.filter(trigger="replay").update(status="succeeded")
+
+    assert replay.is_due()
 
 
 @pytest.mark.usefixtures("small")

@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -84,6 +85,36 @@ def test_look_ups_that_hang_are_not_piled_up(
     with pytest.raises(UnknownHostError, match=r"^three\.test was not looked up"):
         resolve("three.test", 443, 0.01)
     assert hung == ["one.test", "two.test"]
+
+
+def test_a_look_up_waits_for_its_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """More calls begin at once than may be looked up: none of them has failed by that."""
+    monkeypatch.setattr(resolver, "_free", threading.BoundedSemaphore(1))
+    look_up = socket.getaddrinfo
+
+    def getaddrinfo(*args: Any, **kwargs: Any) -> Any:
+        time.sleep(0.05)
+        return look_up(*args, **kwargs)
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: resolve("localhost", 443, 5.0), range(4)))
+
+    assert all("127.0.0.1" in addresses for addresses in found)
+
+
+def test_a_look_up_that_cannot_begin_takes_no_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resolver, "_free", threading.BoundedSemaphore(1))
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", _no_thread)
+        with pytest.raises(RuntimeError, match="can't start"):
+            resolve("localhost", 443, 0.1)
+
+    assert "127.0.0.1" in resolve("localhost", 443, 5.0)
+
+
+def _no_thread(thread: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")
 
 
 def test_a_look_up_that_ended_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,6 +38,24 @@ def test_every_spelling_is_replaced(spelled):
     assert Scrubber([SECRET])(f"before {spelled} after") == "before *** after"
 
 
+@pytest.mark.parametrize(
+    "spelled",
+    [
+        # .NET: System.Text.Json, HttpUtility.UrlEncode.
+        r"Bearer a\u002Bb/c\u0027\u0026\u003C\u003E\u0060\u0022\u00E9==",
+        "Bearer+a%2bb%2fc%27%26%3c%3e%60%22%c3%a9%3d%3d",
+        # Java: Gson.
+        r"Bearer a+b/c\u0027\u0026\u003c\u003e`\"é\u003d\u003d",
+        # Go: html/template.
+        "Bearer a&#43;b/c&#39;&amp;&lt;&gt;`&#34;é==",
+        # JavaScript: encodeURIComponent.
+        "Bearer%20a%2Bb%2Fc'%26%3C%3E%60%22%C3%A9%3D%3D",
+    ],
+)
+def test_spellings_of_other_languages_are_replaced(spelled):
+    assert Scrubber(["Bearer a+b/c'&<>`\"é=="])(f"before {spelled} after") == "before *** after"
+
+
 def test_the_longer_secret_goes_first():
     assert Scrubber(["abcd", "abcdefgh"])("abcdefgh abcd") == "*** ***"
 

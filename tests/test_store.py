@@ -18,7 +18,7 @@ from auditwebhooks.enums import Outcome
 from auditwebhooks.models import Event, Invocation, Webhook
 from auditwebhooks.signals import invocation_finished, webhook_disabled
 from tests.factories import make_invocation, make_webhook
-from tests.live import until
+from tests.live import somebody_waits_for_a_lock, until
 
 pytestmark = pytest.mark.django_db
 
@@ -103,6 +103,21 @@ def test_a_batch_is_stored_by_a_fixed_number_of_statements(
         store(many, "t2")
     assert len(queries) == for_few
     assert Invocation.objects.filter(status="succeeded").count() == 28
+
+
+def test_a_body_that_is_too_long_for_a_statement_is_stored_as_far_as_it_fits() -> None:
+    """Its template has a long value three times. Quotes are written as two on MariaDB."""
+    body = '{"é": "' * 3_000_000
+    done = finish(make_webhook(), result(request_body=body, response_body='"' * 65536), result())
+
+    store(done, TOKEN)
+
+    long, short = Invocation.objects.order_by("id")
+    assert (long.status, short.status) == ("succeeded", "succeeded")
+    assert len(long.request_body) > 7_000_000
+    assert body.startswith(long.request_body)
+    if connection.vendor != "mysql":
+        assert long.request_body == body
 
 
 def test_a_stale_worker_cannot_write() -> None:
@@ -231,6 +246,19 @@ def test_gone_switches_the_webhook_off_and_tells() -> None:
     event = Event.objects.get(event_type="auditwebhooks.webhook.updated")
     assert (event.actor_id, event.actor_type) == ("system", "system")
     assert event.payload["data"]["metadata"]["changed_fields"] == ["active"]
+
+
+def test_gone_leaves_a_webhook_on_that_was_changed_meanwhile() -> None:
+    """The call went to the old URL: of the new one nobody knows anything."""
+    webhook = make_webhook()
+    done = finish(webhook, result("http_status", response_status=410))
+    webhook.url = "https://hooks.example.com/new"
+    webhook.save()
+
+    store(done, TOKEN)
+
+    assert Webhook.objects.get().active is True
+    assert Webhook.objects.get().disabled_reason == ""
 
 
 def test_a_signal_tells_of_each_stored_attempt() -> None:
@@ -383,7 +411,7 @@ def test_a_webhook_can_be_deleted_while_its_first_result_is_stored(
 
     def note_late(*arguments: Any) -> health.Verdicts:
         noting.set()
-        until(_somebody_waits_for_a_lock)
+        until(somebody_waits_for_a_lock)
         return note(*arguments)
 
     monkeypatch.setattr(health, "note", note_late)
@@ -405,21 +433,3 @@ def test_a_webhook_can_be_deleted_while_its_first_result_is_stored(
     assert failures == []
     row = Invocation.objects.earliest("pk")
     assert (row.status, row.outcome, row.webhook) == ("failed", "timeout", None)
-
-
-def _somebody_waits_for_a_lock() -> bool:
-    with connection.cursor() as cursor:
-        if connection.vendor == "postgresql":
-            cursor.execute(
-                "SELECT 1 FROM pg_stat_activity "
-                "WHERE datname = current_database() AND wait_event_type = 'Lock'"
-            )
-        else:
-            # The table shows what it showed before to who asks more often than ten times a second.
-            threading.Event().wait(0.2)
-            cursor.execute(
-                "SELECT 1 FROM information_schema.innodb_trx t "
-                "JOIN information_schema.processlist p ON p.id = t.trx_mysql_thread_id "
-                "WHERE t.trx_state = 'LOCK WAIT' AND p.db = database()"
-            )
-        return cursor.fetchone() is not None

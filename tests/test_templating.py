@@ -362,6 +362,13 @@ def test_variable_is_not_spelled_as_one_bracketed_name(path):
     assert refusal(f'["{{{{{path}}}}}"]').reason.startswith("There is no variable ")
 
 
+def test_json_of_json_of_json_is_refused():
+    """Each time the escapes double: thirty times would take all memory."""
+    error = refusal('["{{event_id | json | json | upper | json}}"]')
+    assert error.reason == 'The filter "json" stands here too often.'
+    assert (error.line, error.column) == (1, 38)
+
+
 def test_unknown_filter_is_refused_with_the_known_ones():
     error = refusal('["{{event_id | lower | reverse}}"]')
     assert error.reason == (

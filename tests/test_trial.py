@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from auditwebhooks.delivery.health import switch_off
+from auditwebhooks.delivery.health import Hopeless, switch_off
 from auditwebhooks.delivery.trial import send_test, verdict
 from auditwebhooks.models import Event, Invocation, Webhook, WebhookHealth
 from auditwebhooks.receiver import Answer
@@ -143,7 +143,7 @@ def test_what_the_receiver_asked_to_wait_for_is_waited_for(inbox: Inbox) -> None
 
 def test_a_success_switches_on_what_the_system_switched_off(inbox: Inbox) -> None:
     webhook = make_webhook(url=inbox.url)
-    switch_off(webhook.pk, "It failed for three days.")
+    _switch_off(webhook)
 
     send_test(Webhook.objects.get())
 
@@ -153,9 +153,14 @@ def test_a_success_switches_on_what_the_system_switched_off(inbox: Inbox) -> Non
     assert event.payload["data"]["metadata"]["changed_fields"] == ["active"]
 
 
+def _switch_off(webhook: Webhook) -> None:
+    why = Hopeless(reason="It failed for three days.", configuration=webhook.updated_at)
+    assert switch_off(webhook.pk, why)
+
+
 def test_a_success_does_not_switch_on_what_a_person_switched_off(inbox: Inbox) -> None:
     webhook = make_webhook(url=inbox.url)
-    switch_off(webhook.pk, "It failed for three days.")
+    _switch_off(webhook)
     by_person = Webhook.objects.get()
     by_person.active = True
     by_person.save()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from auditwebhooks import validation
 from auditwebhooks.exceptions import JSONPathError
 from auditwebhooks.validation import (
     AS_WRITTEN,
@@ -206,6 +208,39 @@ def test_path_that_cannot_be_followed_fails():
     assert result.message == (
         '$.`sorted`: expected "1", but the path cannot be followed in this response (TypeError).'
     )
+
+
+@pytest.mark.parametrize("path", ["$..ok", "$[*]", "$.*", "$[0:2]", "$[?(@.a==1)].a"])
+def test_a_vast_response_is_not_looked_through(path):
+    """Half a million values took a worker ten seconds, in which it did nothing else."""
+    result = judged([1] * (validation.MOST_VALUES + 1), path, "1")
+    assert result.message == (
+        f'{path}: expected "1", but the path cannot be followed in this response '
+        "(TooManyValuesError)."
+    )
+
+
+@pytest.mark.parametrize("path", ["$.data.rows[0]", "$.rows[0,20000]", "$['ok','ok']"])
+def test_in_a_vast_response_a_place_is_looked_up(path):
+    assert judged({"rows": [1] * (validation.MOST_VALUES + 1), "ok": 1}, path, "1").passed
+
+
+def test_a_response_as_vast_as_that_is_looked_through():
+    assert judged([1] * validation.MOST_VALUES, "$[*]", "1").passed
+    assert judged(["1,2,3," * 200_000], "$[*]", "1,2,3," * 200_000).passed
+
+
+def test_a_long_text_inside_of_many_matches_is_kept_a_few_times_only():
+    deep: Any = "x" * 1_000_000
+    for _ in range(200):
+        deep = {"s": deep}
+    tracemalloc.start()
+    result = judged(deep, "$..s", "1")
+    _now, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert len(result.found) == 10
+    assert most < 50_000_000
 
 
 def test_result_is_stored_as_a_dict():

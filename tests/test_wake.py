@@ -97,6 +97,16 @@ def test_a_dead_worker_is_replaced_when_its_time_is_over() -> None:
     assert len(calls()) == 1
 
 
+def test_a_dead_worker_whose_clock_was_ahead_is_replaced() -> None:
+    """Else nothing would be delivered until the time that its clock had."""
+    wake.acquire(range(1))
+    Wake.objects.update(until=timezone.now() + timedelta(hours=5))
+    Article.objects.create(title="Hello")
+
+    assert len(calls()) == 1
+    assert wake.acquire(range(1)) is not None
+
+
 def test_a_slot_is_held_by_one() -> None:
     first = wake.acquire(range(2))
     second = wake.acquire(range(2))

@@ -564,8 +564,8 @@ def test_a_write_of_another_while_it_is_deleted_fails_nothing(
             WebhookHealth.objects.create(webhook=other)
         connection.close()
 
-    def hold_and_wait(rows: Any, using: str) -> None:
-        hold(rows, using)
+    def hold_and_wait(rows: Any, using: str, **options: Any) -> None:
+        hold(rows, using, **options)
         if not threads:
             threads.append(threading.Thread(target=another_writes))
             threads[0].start()

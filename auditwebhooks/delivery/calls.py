@@ -43,9 +43,10 @@ class Calls:
         self._finished_since = 0.0
         # There are results for a whole statement, or no more can come.
         self._enough = threading.Event()
-        # Calls that threads make now or will; those of them that no thread has begun, those to
-        # slow receivers, and those to failing ones.
-        self._under_way = self._unbegun = self._slow = self._failing = 0
+        # Calls that threads make now or will; those to slow receivers, and to failing ones.
+        self._under_way = self._slow = self._failing = 0
+        # Those of them that no thread has begun.
+        self._unbegun: dict[Invocation, _Call] = {}
         self._is_leaving = False
 
     def start(self, lanes: Iterable[Lane], *, is_partial: bool) -> None:
@@ -76,7 +77,7 @@ class Calls:
     def _submit(self, lane: Lane) -> None:
         """Hand the lane's next row to a thread; the lock is held."""
         call = self._next(lane)
-        self._unbegun += 1
+        self._unbegun[call.invocation] = call
         lane.calls[call.invocation] = self._pool.submit(self._make, call)
 
     def _next(self, lane: Lane) -> _Call:
@@ -94,7 +95,7 @@ class Calls:
         thread. Each handing over of a thread costs as much as a tenth of a call."""
         call: _Call | None = first
         with self.lock:
-            self._unbegun -= 1
+            del self._unbegun[first.invocation]
         while call is not None:
             webhook = call.lane.webhook
             result = _attempt(webhook, call.invocation, call.lane.client)
@@ -107,7 +108,7 @@ class Calls:
         lane, following = call.lane, None
         thread = lane.calls.pop(call.invocation)
         lane.waiting.done(call.invocation)
-        lane.judge(finished.result)
+        lane.judge(call.invocation, finished.result)
         self._under_way -= 1
         self._slow -= call.is_slow
         self._failing -= call.is_failing
@@ -148,12 +149,20 @@ class Calls:
             del self._finished[: len(results)]
             self._finished_since = time.monotonic()
 
-    def leave(self, lanes: Iterable[Lane]) -> None:
-        """Begin no more calls: what no thread has begun waits again."""
+    def take_back(self, lane: Lane) -> list[Invocation]:
+        """What no thread has begun of what the lane holds; it is the lane's no more."""
+        with self.lock:
+            for invocation in lane.take_back_calls():
+                call = self._unbegun.pop(invocation)
+                self._under_way -= 1
+                self._slow -= call.is_slow
+                self._failing -= call.is_failing
+            return lane.waiting.clear()
+
+    def leave(self) -> None:
+        """Threads begin no calls but those that they were handed: see ``take_back``."""
         with self.lock:
             self._is_leaving = True
-            for lane in lanes:
-                self._under_way -= lane.take_back_calls()
 
     def end(self, *, wait: bool) -> None:
         """Without ``wait`` nobody stores what the calls come to, so no more of them are begun."""

@@ -17,7 +17,7 @@ from functools import partial
 from types import TracebackType
 from typing import TypeVar
 
-from django.db import InterfaceError, OperationalError, connections, router
+from django.db import IntegrityError, InterfaceError, OperationalError, connections, router
 from django.utils import timezone
 
 from auditwebhooks.conf import conf
@@ -121,7 +121,7 @@ class Drain:
         """Give back what was not started, wait for what is in flight, and store it."""
         made = 0
         self._trouble_since = None
-        self._calls.leave(self._lanes.values())
+        self._calls.leave()
         for lane in self._lanes.values():
             self._try(partial(self._give_back, lane), None)
         while self._held or self._is_unsure:
@@ -132,11 +132,12 @@ class Drain:
         return made
 
     def _try(self, step: Callable[[], T], otherwise: T) -> T:
-        """A step on the database. A deadlock, or a restart, costs a little time and no result:
-        only trouble that lasts is raised, which ``_look`` sees the end of."""
+        """A step on the database. A deadlock, a restart, or a webhook that is deleted while it is
+        given its rows costs a little time and no result: only trouble that lasts is raised, which
+        ``_look`` sees the end of."""
         try:
             return step()
-        except (InterfaceError, OperationalError):
+        except (IntegrityError, InterfaceError, OperationalError):
             now = time.monotonic()
             self._trouble_since = self._trouble_since or now
             self._is_unsure = True
@@ -189,7 +190,7 @@ class Drain:
         room = min(lane.room(), _HAND_MOST - self._held)
         in_minute = claim.room_in_minute(due, now)
         if in_minute is not None:
-            room = min(room, in_minute - lane.held)
+            room = min(room, in_minute)
         if due.is_probed:
             room = min(room, 1 - lane.held)
         if room <= 0:
@@ -213,7 +214,13 @@ class Drain:
         webhook = lane.webhook
         with self._calls.lock:
             held = lane.waiting.count_by_key()
-        claimed = claim.claim(webhook, room, now, self._token, held)
+        # What was taken for lost while this worker stood still is its own again, and goes on.
+        known = set(self._ids(lane))
+        claimed = [
+            one
+            for one in claim.claim(webhook, room, now, self._token, held)
+            if one.pk not in known
+        ]
         if due.is_probed and claimed and not claim.begin_probe(due, webhook, claimed[0], now):
             claim.give_back([one.pk for one in claimed], self._token)
             return []
@@ -279,17 +286,20 @@ class Drain:
             return [*lane.unsettled, *(invocation.pk for invocation in lane.waiting)]
 
     def _give_back_stopped(self) -> None:
-        """A webhook that was switched off or paused meanwhile keeps what it has not sent."""
-        waiting = [webhook_id for webhook_id, lane in self._lanes.items() if lane.waiting]
+        """A webhook that was switched off or paused meanwhile keeps what it has not sent; one that
+        was changed gets it again, to be sent as it is now."""
+        waiting = [key for key, lane in self._lanes.items() if lane.waiting or lane.calls]
         if not waiting:
             return
         on = Webhook.objects.primary().filter(claim.may_send(timezone.now()), pk__in=waiting)
-        for webhook_id in set(waiting).difference(on.values_list("pk", flat=True)):
-            self._give_back(self._lanes[webhook_id])
+        present = dict(on.values_list("pk", "updated_at"))
+        for webhook_id in waiting:
+            lane = self._lanes[webhook_id]
+            if present.get(webhook_id) != lane.webhook.updated_at:
+                self._give_back(lane)
 
     def _give_back(self, lane: Lane) -> None:
-        with self._calls.lock:
-            ids = [invocation.pk for invocation in lane.waiting.clear()]
+        ids = [invocation.pk for invocation in self._calls.take_back(lane)]
         if ids:
             claim.give_back(ids, self._token)
 

@@ -6,9 +6,10 @@ import logging
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from django.db import router, transaction
+from django.db import connections, router, transaction
+from django.db.models import QuerySet
 
 from auditwebhooks import wake
 from auditwebhooks.context import context
@@ -17,7 +18,7 @@ from auditwebhooks.delivery.reschedule import Finished, Pause, disables, pause_o
 from auditwebhooks.enums import PauseReason, Source, Status
 from auditwebhooks.models import Webhook, WebhookHealth
 from auditwebhooks.retry import NEEDS_MENDING
-from auditwebhooks.rows import locked
+from auditwebhooks.rows import locked, take_write_lock
 from auditwebhooks.signals import webhook_disabled
 from auditwebhooks.statements import upsert
 
@@ -29,13 +30,20 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Hopeless:
+    reason: str
+    # ``updated_at`` of the configuration that was used.
+    configuration: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Verdicts:
     """What follows for whole webhooks."""
 
     # Must not be called now.
     held: set[uuid.UUID]
-    # To be switched off, with the reason.
-    hopeless: dict[uuid.UUID, str]
+    # To be switched off.
+    hopeless: dict[uuid.UUID, Hopeless]
 
 
 def note(finished: Mapping[uuid.UUID, Sequence[Finished]], using: str) -> Verdicts:
@@ -52,7 +60,9 @@ def note(finished: Mapping[uuid.UUID, Sequence[Finished]], using: str) -> Verdic
                 verdicts.held.add(webhook_id)
             reason = one.result.message if disables(one.result) else _why_hopeless(health, one)
             if reason:
-                verdicts.hopeless[webhook_id] = reason
+                verdicts.hopeless[webhook_id] = Hopeless(
+                    reason=reason, configuration=one.webhook.updated_at
+                )
     _upsert(known.values(), using)
     return verdicts
 
@@ -105,31 +115,42 @@ def revive(webhook: Webhook) -> None:
     on again. What a person switched off, and what the receiver asked to wait for, stays so."""
     using = router.db_for_write(WebhookHealth)
     with transaction.atomic(using=using):
+        present = _held(Webhook.objects.using(using).filter(pk=webhook.pk), using)
         health = _locked([webhook.pk], using).get(webhook.pk)
-        if health is None:
+        if present is None or health is None:
             return
         breaker.close(health)
         if health.pause_reason == PauseReason.CONFIGURATION:
             health.paused_until = None
         _upsert([health], using)
-        if webhook.disabled_reason:
-            webhook.active = True
-            webhook.save(using=using, update_fields=["active"])
+        if present.disabled_reason:
+            present.active = True
+            present.save(using=using, update_fields=["active"])
         wake.ring_after_commit(using)
 
 
-def switch_off(webhook_id: uuid.UUID, reason: str) -> bool:
-    """Switch a webhook off by the system: its events keep queueing, and a person is told."""
+def switch_off(webhook_id: uuid.UUID, why: Hopeless) -> bool:
+    """Switch a webhook off by the system: its events keep queueing, and a person is told. One
+    that was changed since is left: nobody knows of what it is now."""
     using = router.db_for_write(Webhook)
-    webhook = Webhook.objects.using(using).filter(pk=webhook_id, active=True).first()
-    if webhook is None:
-        return False
-    # Switched on again, it has its three days anew.
-    WebhookHealth.objects.using(using).update_or_create(
-        webhook=webhook, defaults={"disabled_reason": reason[:255], "failing_since": None}
-    )
-    with context(actor="system", actor_type="system", source=Source.BACKGROUND_TASK.value):
-        webhook.switch_off_by_system()
-    logger.warning('The webhook "%s" was switched off: %s', webhook.name, reason)
-    webhook_disabled.send_robust(sender=Webhook, webhook=webhook, reason=reason)
+    as_used = Webhook.objects.using(using).filter(pk=webhook_id, updated_at=why.configuration)
+    with transaction.atomic(using=using):
+        webhook = _held(as_used.filter(active=True), using)
+        if webhook is None:
+            return False
+        # Switched on again, it has its three days anew.
+        WebhookHealth.objects.using(using).update_or_create(
+            webhook=webhook, defaults={"disabled_reason": why.reason[:255], "failing_since": None}
+        )
+        with context(actor="system", actor_type="system", source=Source.BACKGROUND_TASK.value):
+            webhook.switch_off_by_system()
+    logger.warning('The webhook "%s" was switched off: %s', webhook.name, why.reason)
+    webhook_disabled.send_robust(sender=Webhook, webhook=webhook, reason=why.reason)
     return True
+
+
+def _held(webhooks: QuerySet[Webhook], using: str) -> Webhook | None:
+    """The only one of them, as nobody else changes it meanwhile. Before its health, everywhere:
+    two who change both must not wait for each other."""
+    take_write_lock(connections[using], Webhook)
+    return locked(webhooks, using).first()

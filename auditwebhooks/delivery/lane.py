@@ -10,6 +10,7 @@ from concurrent.futures import Future
 
 from auditwebhooks.conf import conf
 from auditwebhooks.delivery.line import Line
+from auditwebhooks.delivery.reschedule import stops
 from auditwebhooks.delivery.send import Result
 from auditwebhooks.models import Invocation, Webhook
 from auditwebhooks.retry import is_outage
@@ -43,6 +44,8 @@ class Lane:
         self.filled_at = 0.0
         self._failures = 0
         self._rests_until = 0.0
+        # Whose result, once it is stored, holds the webhook.
+        self._stopped_by: int | None = None
         self.waiting = Line()
         # Calls that threads make now, or will.
         self.calls: dict[Invocation, Future[None]] = {}
@@ -64,15 +67,14 @@ class Lane:
     def in_flight(self) -> int:
         return len(self.calls)
 
-    def take_back_calls(self) -> int:
-        """What no thread has begun waits again; how many rows."""
-        before = len(self.calls)
-        for invocation, call in list(self.calls.items()):
-            if call.cancel():
-                del self.calls[invocation]
-                self.unsettled.discard(invocation.pk)
-                self.waiting.put_back(invocation)
-        return before - len(self.calls)
+    def take_back_calls(self) -> list[Invocation]:
+        """What no thread has begun waits again; which rows."""
+        taken = [invocation for invocation, call in self.calls.items() if call.cancel()]
+        for invocation in taken:
+            del self.calls[invocation]
+            self.unsettled.discard(invocation.pk)
+            self.waiting.put_back(invocation)
+        return taken
 
     def room(self) -> int:
         """How many more rows to claim: few for a slow receiver, many for a fast one."""
@@ -92,16 +94,19 @@ class Lane:
 
     @property
     def _is_resting(self) -> bool:
-        return time.monotonic() < self._rests_until
+        return self._stopped_by is not None or time.monotonic() < self._rests_until
 
-    def judge(self, result: Result) -> None:
-        """How the call that ended now went."""
+    def judge(self, invocation: Invocation, result: Result) -> None:
+        """How the call that ended now went. What holds the webhook holds it from now on: what
+        follows would spend an attempt, or overtake a row that stays."""
         self.is_failing = is_outage(result.outcome, result.response_status)
         self.is_slow = self.is_failing or result.duration_ms > _SLOW_MS
         self._failures = self._failures + 1 if self.is_failing else 0
         if self._failures >= _FAILURES:
             rest = min((self._failures - _FAILURES + 1) * _REST, _LONGEST_REST)
             self._rests_until = time.monotonic() + rest
+        if stops(result):
+            self._stopped_by = invocation.pk
 
     def take(self, invocations: list[Invocation]) -> None:
         if not self.held:
@@ -111,6 +116,8 @@ class Lane:
 
     def finish(self, invocation: Invocation) -> None:
         self.unsettled.discard(invocation.pk)
+        if self._stopped_by == invocation.pk:
+            self._stopped_by = None
         self._finished += 1
         now = self._idle_since = time.monotonic()
         if now - self._rated_at >= _RATE_OVER:

@@ -176,8 +176,10 @@ def _insert(replay: Replay, webhook: Webhook, events: Sequence[Event], using: st
     )
     replay.queued += len(events)
     replay.previous_batch_end = replay.batch_end
-    # Not every database tells the keys of the rows that it was given.
-    latest = invocations.filter(webhook=webhook, replay=replay).order_by("-id")
+    # Not every database tells the keys of the rows that it was given. Nobody else queues for this
+    # replay, but its retries may have been stored meanwhile.
+    mine = invocations.filter(webhook=webhook, replay=replay, trigger=Trigger.REPLAY)
+    latest = mine.order_by("-id")
     replay.batch_end = latest.values_list("pk", flat=True).first()
 
 

@@ -102,6 +102,11 @@ def pause_of(finished: Finished) -> Pause | None:
     return None
 
 
+def stops(result: Result) -> bool:
+    """Whether the webhook must not be called again once the result is stored."""
+    return bool(result.retry_after) or result.outcome in NEEDS_MENDING or disables(result)
+
+
 def disables(result: Result) -> bool:
     """410 Gone: the receiver will not have this webhook any more."""
     return result.outcome == Outcome.HTTP_STATUS and result.response_status == GONE

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import html
 import json
+import re
 from collections.abc import Iterable, Iterator
 from urllib.parse import quote, quote_plus
 
@@ -54,9 +55,42 @@ def _spellings(secret: str) -> Iterator[str]:
     yield json.dumps(secret, ensure_ascii=False)[1:-1]
     # Go escapes what HTML would read.
     yield escaped.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+    yield "".join(map(_in_dotnet, secret))
+    yield "".join(map(_in_gson, secret))
     yield html.escape(secret)
+    # Go again.
+    yield _in_go_html(secret)
     # Sent as latin-1, read as UTF-8.
     yield secret.encode("latin-1", "replace").decode("utf-8", "replace")
-    yield quote(secret)
-    yield quote(secret, safe="")
-    yield quote_plus(secret)
+    # The last is what JavaScript leaves as it is.
+    for safe in ("/", "", "!'()*"):
+        yield from _in_url(quote(secret, safe, errors="replace"))
+    yield from _in_url(quote_plus(secret, errors="replace"))
+
+
+_PERCENT = re.compile("%[0-9A-F]{2}")
+
+
+def _in_url(quoted: str) -> tuple[str, str]:
+    """Also with the lower-case digits of .NET."""
+    return quoted, _PERCENT.sub(lambda found: found[0].lower(), quoted)
+
+
+def _in_go_html(text: str) -> str:
+    escaped = html.escape(text).replace("+", "&#43;")
+    return escaped.replace("&#x27;", "&#39;").replace("&quot;", "&#34;")
+
+
+def _in_dotnet(character: str) -> str:
+    """As System.Text.Json escapes it: among others the + of base64."""
+    if character in "\"&'+<>`":
+        return f"\\u{ord(character):04X}"
+    escaped = json.dumps(character)[1:-1]
+    return escaped if character <= "~" else escaped.upper().replace("U", "u")
+
+
+def _in_gson(character: str) -> str:
+    """As Gson does, the = of base64 among others."""
+    if character in "<>&='":
+        return f"\\u{ord(character):04x}"
+    return json.dumps(character, ensure_ascii=False)[1:-1]

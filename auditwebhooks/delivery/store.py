@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 
 from django.db import connections, router, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 from auditwebhooks.delivery import health
 from auditwebhooks.delivery.reschedule import Finished, settle
@@ -16,7 +17,7 @@ from auditwebhooks.models import Invocation
 from auditwebhooks.querysets import Among
 from auditwebhooks.rows import locked, take_write_lock
 from auditwebhooks.signals import invocation_finished
-from auditwebhooks.statements import update_rows
+from auditwebhooks.statements import room_for_text, update_rows
 
 # Of a row that waits for its webhook to be mended.
 _WAITING = ("status", "outcome", "message", "started_at", "claim_token", "lease_until", "claims")
@@ -56,6 +57,8 @@ def store(finished: Sequence[Finished], token: str) -> set[uuid.UUID]:
                 if following is not None:
                     retries.append(following)
         ended = [one.invocation for one in owned if one.invocation.status != Status.PENDING]
+        for invocation in ended:
+            _fit(invocation, connections[using])
         for some in _statements(ended):
             update_rows(some, _ENDED, using)
         waiting = [one.invocation for one in owned if one.invocation.status == Status.PENDING]
@@ -65,8 +68,23 @@ def store(finished: Sequence[Finished], token: str) -> set[uuid.UUID]:
     for one in owned:
         if one.invocation.status != Status.PENDING:
             invocation_finished.send_robust(sender=Invocation, invocation=one.invocation)
-    off = {pk for pk, reason in verdicts.hopeless.items() if health.switch_off(pk, reason)}
+    off = {pk for pk, why in verdicts.hopeless.items() if health.switch_off(pk, why)}
     return verdicts.held | off
+
+
+# Any database has room for this much.
+_SMALL = 256 * 1024
+
+
+def _fit(invocation: Invocation, connection: BaseDatabaseWrapper) -> None:
+    """Of a body that is too long for a statement, since its template has a long value of the event
+    several times, the beginning is stored. Else the attempt would be made again for ever."""
+    if len(invocation.request_body) <= _SMALL:
+        return
+    room = room_for_text(connection)
+    if room is not None:
+        left = max(room - len(invocation.response_body.encode()), 0)
+        invocation.request_body = invocation.request_body.encode()[:left].decode(errors="ignore")
 
 
 # Of the bodies that go into one statement: MariaDB takes each as one packet, by default of 16 MB.

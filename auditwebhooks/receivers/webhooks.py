@@ -10,7 +10,7 @@ from django.db.models.signals import pre_delete
 
 from auditwebhooks.delivery.claim import WEBHOOK_DELETED
 from auditwebhooks.enums import Status
-from auditwebhooks.models import Invocation, Webhook
+from auditwebhooks.models import Invocation, Replay, Webhook
 from auditwebhooks.rows import locked, take_write_lock
 
 
@@ -29,14 +29,19 @@ def _cancel_waiting(instance: Webhook, using: str, **kwargs: Any) -> None:
 
 def _keep_workers_out(webhook: Webhook, using: str) -> None:
     """Until the deletion commits nobody stores a result, which may make the row of the health or
-    of a next attempt after the deletion has looked for such rows.
+    of a next attempt after the deletion has looked for such rows, and nobody commits what a
+    fan-out or a replay gives to the webhook.
 
     Who stores a result holds its row, and who claims one the webhook's. The rows come first, since
-    a result that is stored refers to the webhook, and again for what was claimed in between.
+    a result that is stored refers to the webhook, and again for what was claimed in between. Last
+    the webhook's row is held as its DELETE will hold it: who refers to it waits for that one.
     """
+    row: QuerySet[Webhook] = QuerySet(Webhook, using=using).filter(pk=webhook.pk)
     _hold(_sending(webhook, using), using)
-    _hold(QuerySet(Webhook, using=using).filter(pk=webhook.pk), using)
+    _hold(row, using)
     _hold(_sending(webhook, using), using)
+    _hold(Replay.objects.using(using).filter(webhook=webhook).order_by("pk"), using)
+    _hold(row, using, for_delete=True)
 
 
 def _sending(webhook: Webhook, using: str) -> QuerySet[Invocation]:
@@ -44,5 +49,5 @@ def _sending(webhook: Webhook, using: str) -> QuerySet[Invocation]:
     return rows.order_by("pk")
 
 
-def _hold(rows: QuerySet[Any], using: str) -> None:
-    list(locked(rows, using).values_list("pk"))
+def _hold(rows: QuerySet[Any], using: str, *, for_delete: bool = False) -> None:
+    list(locked(rows, using, for_delete=for_delete).values_list("pk"))

@@ -51,8 +51,17 @@ _REFUSED_V6 = _networks("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20")
 # An IPv4 address inside, reached through a translator or the own stack.
 _NAT64 = IPv6Network("64:ff9b::/96")
 
-# Credentials of the machine itself; refused even inside an allowed network.
-_METADATA = _networks("169.254.0.0/16", "fd00:ec2::254/128", "100.100.100.200/32")
+# Credentials of the machine itself; refused even inside an allowed network. In their order: most
+# clouds; Amazon, the agent of EKS included; Google; Alibaba; Azure; Oracle; Scaleway.
+_METADATA = _networks(
+    "169.254.0.0/16",
+    "fd00:ec2::/32",
+    "fd20:ce::254/128",
+    "100.100.100.200/32",
+    "168.63.129.16/32",
+    "192.0.0.192/32",
+    "fd00:42::42/128",
+)
 
 
 def is_allowed(address: IPAddress, allowed: Sequence[IPNetwork] = ()) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from ipaddress import ip_address
 
 from auditwebhooks.exceptions import UnknownHostError
@@ -21,14 +22,20 @@ def resolve(host: str, port: int, seconds: float) -> list[str]:
     """
     if _is_address(host):
         return _look_up(host, port)
-    if not _free.acquire(blocking=False):
+    until = time.monotonic() + seconds
+    if not _free.acquire(timeout=seconds):
         raise UnknownHostError(
             f"{host} was not looked up: {_MOST_WAITING} other look-ups are waiting for the "
             "name server."
         )
     look_up = _LookUp(host, port)
-    look_up.start()
-    look_up.join(seconds)
+    try:
+        look_up.start()
+    except RuntimeError:
+        # The system has no thread left; else the place would never be free again.
+        _free.release()
+        raise
+    look_up.join(max(until - time.monotonic(), 0))
     return look_up.result()
 
 
