@@ -21,6 +21,7 @@ from tests.factories import SECRET, make_event, make_invocation, make_webhook, s
 pytestmark = pytest.mark.django_db
 
 WEBHOOKS = "/api/audit/webhooks/"
+SLACK = "https://hooks.example.com/services/T0/B0/canary?a=1"
 
 
 @pytest.fixture
@@ -292,10 +293,51 @@ def test_without_a_login_nothing_is_answered() -> None:
 
 
 def test_a_viewer_does_not_see_the_path_of_the_url() -> None:
-    make_webhook(url="https://hooks.example.com/T0/canary")
+    webhook = make_webhook(url="https://hooks.example.com/T0/canary")
+    url = f"{WEBHOOKS}{webhook.pk}/"
 
-    assert "canary" not in someone("view_webhook").get(WEBHOOKS).content.decode()
-    assert "canary" in someone("view_webhook", "change_webhook").get(WEBHOOKS).content.decode()
+    assert "canary" not in someone("view_webhook").get(url).content.decode()
+    assert "canary" in someone("view_webhook", "change_webhook").get(url).content.decode()
+
+
+def test_a_list_has_no_path_of_a_url_and_can_be_sent_back(editor: APIClient) -> None:
+    made = editor.post(WEBHOOKS, values(url=SLACK), format="json").json()
+    assert made["url"] == SLACK
+    one = f"{WEBHOOKS}{made['id']}/"
+    [listed] = editor.get(WEBHOOKS).json()["results"]
+    assert listed == {**made, "url": "https://hooks.example.com/***"}
+    before = row_of(Webhook.objects.get())
+
+    for answer in (
+        editor.put(one, listed, format="json"),
+        editor.patch(one, {"url": listed["url"]}, format="json"),
+    ):
+        assert (answer.status_code, answer.json()["url"]) == (200, SLACK)
+    assert row_of(Webhook.objects.get()) == before
+
+
+def test_a_url_as_it_is_told_to_others_stands_for_the_stored_one_alone(editor: APIClient) -> None:
+    made = editor.post(WEBHOOKS, values(url=SLACK), format="json").json()
+    masked = {"url": ["Type the whole URL: *** stands for a path that is not shown here."]}
+
+    new = values(name="Other", url="https://hooks.example.com/***")
+    answer = editor.post(WEBHOOKS, new, format="json")
+    assert (answer.status_code, answer.json()) == (400, masked)
+    for other in ("https://other.example.com/***", "https://hooks.example.com/***?a=1"):
+        answer = editor.patch(f"{WEBHOOKS}{made['id']}/", {"url": other}, format="json")
+        assert (answer.status_code, answer.json()) == (400, masked)
+
+
+def test_a_test_with_the_url_as_a_list_tells_it_calls_the_stored_one(
+    editor: APIClient, inbox: Inbox
+) -> None:
+    webhook = make_webhook(url=f"{inbox.url}canary?a=1")
+    url = f"{WEBHOOKS}{webhook.pk}/test/"
+
+    answer = editor.post(url, {"url": webhook.masked_url}, format="json")
+
+    assert answer.json()["result"] == "Test successful"
+    assert [delivery.path for delivery in inbox.deliveries] == ["/canary?a=1"]
 
 
 def test_logs_are_listed_newest_first_and_filtered() -> None:

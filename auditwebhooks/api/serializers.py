@@ -132,10 +132,20 @@ class WebhookSerializer(KnownFields, WebhookModelSerializer):
 
     def to_representation(self, instance: Webhook) -> dict[str, Any]:
         shown: dict[str, Any] = super().to_representation(instance)
-        user = getattr(self.context.get("request"), "user", None)
-        if user is None or not user.has_perm("auditwebhooks.change_webhook"):
+        if not self._may_show_url():
             shown["url"] = instance.masked_url
         return shown
+
+    def _may_show_url(self) -> bool:
+        """Of one webhook, to those who may change it. A list has no path of anybody's."""
+        user = getattr(self.context.get("request"), "user", None)
+        is_listed = isinstance(self.parent, serializers.ListSerializer)
+        return not is_listed and bool(user and user.has_perm("auditwebhooks.change_webhook"))
+
+    def validate_url(self, url: str) -> str:
+        """What a list told stands for what is stored, as "***" does in headers."""
+        stored: Webhook | None = self.instance
+        return url if stored is None or url != stored.masked_url else stored.url
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """Ask the model, so that form, API and ``full_clean()`` answer alike."""
