@@ -160,6 +160,10 @@ def test_one_other_value_is_a_change(editor: APIClient, field: str) -> None:
         ({"headers": {"A": "***"}}, "headers", "no stored value"),
         ({"headers": ["A"]}, "headers", "dictionary"),
         ({"timeout_in_sec": 61}, "timeout_in_sec", "1 to 60 seconds"),
+        ({"timeout_in_sec": -1}, "timeout_in_sec", "1 to 60 seconds"),
+        ({"timeout_in_sec": 10**30}, "timeout_in_sec", "1 to 60 seconds"),
+        ({"max_per_minute": -1}, "max_per_minute", "1 or more"),
+        ({"max_per_minute": 10**30}, "max_per_minute", "less than or equal"),
         ({"timeout_in_sec": "soon"}, "timeout_in_sec", "integer"),
         (
             {"response_validators": [{"json_path": "$.a", "expected_values": []}]},

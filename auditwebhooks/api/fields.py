@@ -55,6 +55,12 @@ class URLField(serializers.CharField):
     pass
 
 
+@shaped({"type": "integer", "minimum": 1})
+class CountField(serializers.IntegerField):
+    """Its bounds are the rule's. Those of a model field are the database's, and would be in the
+    OpenAPI schema and in what is said of a wrong value."""
+
+
 @shaped({"type": "object", "additionalProperties": _TEXT}, "AuditHeaders")
 class HeadersField(serializers.DictField):
     pass

@@ -15,6 +15,7 @@ from rest_framework import serializers
 from auditwebhooks import rules
 from auditwebhooks.api.fields import (
     ActorTypeField,
+    CountField,
     HeadersField,
     MethodField,
     NameField,
@@ -85,6 +86,13 @@ class WebhookSerializer(KnownFields, WebhookModelSerializer):
     url = URLField()
     response_validators = ValidatorsField(required=False)
     event_types = TextsField(required=False)
+    timeout_in_sec = CountField(required=False, allow_null=True, validators=[rules.check_timeout])
+    max_attempts = CountField(
+        required=False, allow_null=True, validators=[rules.check_max_attempts]
+    )
+    max_per_minute = CountField(
+        required=False, allow_null=True, validators=[rules.check_max_per_minute]
+    )
 
     # After ``is_valid()``: with the given values, not saved yet.
     webhook: Webhook
