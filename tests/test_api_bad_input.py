@@ -90,6 +90,7 @@ NO_JSON: dict[str, bytes] = {
     "duplicate keys below": b'{"headers": {"A": "1", "A": "2"}}',
     "NaN": b'{"timeout_in_sec": NaN}',
     "Infinity": b'{"timeout_in_sec": -Infinity}',
+    "more than any number": b'{"name": 1e999}',
     "endless number": b'{"timeout_in_sec": ' + b"9" * 100_000 + b"}",
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -50,7 +51,10 @@ class JSONOnlyParser(BaseParser):
         raw = _read(stream)
         try:
             data = json.loads(
-                raw.decode(), object_pairs_hook=_without_twins, parse_constant=_no_number
+                raw.decode(),
+                object_pairs_hook=_without_twins,
+                parse_constant=_no_number,
+                parse_float=_number,
             )
         except RecursionError:
             raise _refusal(_too_deep()) from None
@@ -122,6 +126,13 @@ def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_number(constant: str) -> None:
     raise ValueError(_("%s is no number of JSON.") % constant)
+
+
+def _number(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError(_("%s is too large a number.") % text)
+    return number
 
 
 def _refuse_what_nothing_stores(data: Any) -> None:
