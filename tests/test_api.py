@@ -449,6 +449,20 @@ def test_a_parameter_that_says_nothing_or_too_much_is_refused(kind: str) -> None
             assert (answer.status_code, list(answer.json())) == (400, [name]), query
 
 
+def test_the_event_of_an_invocation_is_found_by_its_number() -> None:
+    client = someone("view_invocation", "view_event")
+    invocation = make_invocation(make_webhook())
+    make_event()
+    told = client.get(f"/api/audit/invocations/{invocation.pk}/").json()["event"]
+
+    [found] = client.get("/api/audit/events/", {"id": told}).json()["results"]
+    assert found["event_id"] == invocation.event.event_id
+    [again] = client.get("/api/audit/events/", {"event_id": found["event_id"]}).json()["results"]
+    assert again == found
+    assert client.get("/api/audit/events/", {"id": "9" * 30}).json()["results"] == []
+    assert client.get("/api/audit/events/", {"id": "1.5"}).status_code == 400
+
+
 def test_the_page_for_people_lists_no_events_to_choose_from() -> None:
     """As options of a filter they were all that were ever recorded."""
     client = someone("view_invocation")

@@ -122,7 +122,7 @@ class Place:
     def url(self, name: str) -> str:
         path, _methods = routes()[name]
         for pattern, value in (
-            ("(?P<replay_id>[0-9]{1,18})", self.replay.pk),
+            ("(?P<replay_id>[^/.]+)", self.replay.pk),
             ("(?P<event_id>[^/.]+)", self.event.event_id),
             ("(?P<pk>[^/.]+)", self.invocation.pk if "invoc" in name else self.webhook.pk),
         ):
