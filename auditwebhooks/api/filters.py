@@ -161,10 +161,14 @@ class InvocationFilter(filters.FilterSet):
 
 
 class EventFilter(filters.FilterSet):
+    # As invocations name their event.
+    id = IntegerFilter(field_name="id")
+
     class Meta:
         model = Event
         filter_overrides = _MOMENTS
         fields = {
+            "event_id": ["exact"],
             "event_type": ["exact"],
             "action": ["exact"],
             "actor_id": ["exact"],

@@ -379,7 +379,7 @@ class EventViewSet(LogViewSet):
     queryset = Event.objects.all()
     serializer_class = EventSerializer
     filterset_class = EventFilter
-    filters_by_id = frozenset({"event_type", "actor_id", "target_id", "target_type"})
+    filters_by_id = frozenset({"id", "event_type", "actor_id", "target_id", "target_type"})
     payload_fields = ("payload",)
     lookup_field = "event_id"
 
