@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from django.apps import apps
 from django.conf import settings
 from django.utils.decorators import method_decorator
 from django.utils.translation import gettext as _
@@ -21,6 +22,9 @@ from rest_framework.renderers import BaseRenderer, BrowsableAPIRenderer, JSONRen
 from rest_framework.settings import api_settings
 from rest_framework.status import HTTP_413_REQUEST_ENTITY_TOO_LARGE
 from rest_framework.views import APIView
+
+# Apps with templates of the pages for people.
+_OF_PAGES = ("rest_framework", "django_filters")
 
 # Much deeper than anything that a field holds.
 MOST_NESTED = 20
@@ -86,10 +90,11 @@ class JSONView(APIView):
     parser_classes = [JSONOnlyParser]
 
     def get_renderers(self) -> list[BaseRenderer]:
-        """JSON; and pages for people, where the host has them for its own API."""
+        """JSON; and pages for people, where the host has them for its own API and has installed
+        what they are made of."""
         hosts: Any = api_settings.DEFAULT_RENDERER_CLASSES
-        pages = [BrowsableAPIRenderer()] if BrowsableAPIRenderer in hosts else []
-        return [JSONRenderer(), *pages]
+        has_pages = BrowsableAPIRenderer in hosts and all(map(apps.is_installed, _OF_PAGES))
+        return [JSONRenderer(), *([BrowsableAPIRenderer()] if has_pages else [])]
 
     def get_parsers(self) -> list[BaseParser]:
         parsers = list(super().get_parsers())
