@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import ValidationError as ModelValidationError
-from django.db import IntegrityError, router, transaction
+from django.db import IntegrityError, models, router, transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from rest_framework import serializers
@@ -16,6 +16,7 @@ from auditwebhooks import rules
 from auditwebhooks.api.fields import (
     ActorTypeField,
     CountField,
+    FlagField,
     HeadersField,
     MethodField,
     NameField,
@@ -24,6 +25,7 @@ from auditwebhooks.api.fields import (
     ReplayStatusField,
     StatusField,
     StoredHeadersField,
+    TextField,
     TextsField,
     TimingsField,
     TriggerField,
@@ -77,12 +79,17 @@ class NoFields(KnownFields):
 class WebhookSerializer(KnownFields, WebhookModelSerializer):
     """A webhook; its secrets are told as "***"."""
 
+    serializer_field_mapping = {
+        **WebhookModelSerializer.serializer_field_mapping,
+        models.BooleanField: FlagField,
+        models.TextField: TextField,
+    }
     name = NameField(max_length=rules.NAME_LENGTH)
     type = TypeField(choices=WebhookType.choices, required=False)
     method = MethodField(choices=Method.choices, required=False)
     # Read masked; "***" keeps what is stored.
     headers = HeadersField(required=False)
-    signing_secret = serializers.CharField(required=False, allow_blank=True)
+    signing_secret = TextField(required=False, allow_blank=True)
     url = URLField()
     response_validators = ValidatorsField(required=False)
     event_types = TextsField(required=False)
@@ -304,8 +311,8 @@ class SelectionSerializer(KnownFields):
     since = serializers.DateTimeField()
     until = serializers.DateTimeField(required=False, allow_null=True, default=None)
     event_types = TextsField(required=False)
-    only_failed = serializers.BooleanField(required=False, default=False)
-    dry_run = serializers.BooleanField(required=False, default=False)
+    only_failed = FlagField(required=False, default=False)
+    dry_run = FlagField(required=False, default=False)
 
     # After ``is_valid()``.
     selection: Selection
