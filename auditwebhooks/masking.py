@@ -24,6 +24,7 @@ _SECRET_WORDS = frozenset(
         "csrf",
         "cvc",
         "cvv",
+        "hotp",
         "jwt",
         "otp",
         "passcode",
@@ -75,6 +76,14 @@ _SECRET_PARTS = (
     "privatekey",
     "accesskey",
 )
+
+# What holds the secret of a model that is named like one: Token.key, TOTPDevice.key.
+_HOLDERS = frozenset({"code", "data", "digest", "hash", "key", "value"})
+
+
+def holds_secret(model: str, field: str) -> bool:
+    """Whether a field is taken for a secret because of its model's name."""
+    return field in _HOLDERS and looks_secret(model)
 
 
 @lru_cache(maxsize=4096)

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from django.db import models, router, transaction
 
 from auditwebhooks.enums import Action
+from auditwebhooks.masking import MASK, holds_secret
 from auditwebhooks.models import Event
 from auditwebhooks.recording import (
     Draft,
@@ -48,6 +49,7 @@ class Subject:
     # Names of the fields that are stored as ***.
     secret: frozenset[str] = field(repr=False)
     secret_attnames: frozenset[str] = field(repr=False)
+    has_secret_key: bool
 
     def records(self, action: Action) -> bool:
         return action in self.options.actions
@@ -76,7 +78,7 @@ class Subject:
             action,
             event_type or f"{self.model._meta.label_lower}.{told}",
             target=Target(
-                id=None if pk is None else key_text(pk),
+                id=None if pk is None else self._shown_key(pk),
                 type=self.type,
                 name=name,
             ),
@@ -89,7 +91,13 @@ class Subject:
 
     def object_of(self, pk: Any, name: str, current: Values) -> Object:
         """For ``write_alike``."""
-        return Object(target_id=key_text(pk), target_name=name, current=self._shown(current))
+        return Object(
+            target_id=self._shown_key(pk), target_name=name, current=self._shown(current)
+        )
+
+    def _shown_key(self, pk: Any) -> str:
+        """A token may be its own primary key."""
+        return MASK if self.has_secret_key else key_text(pk)
 
     def _shown(self, values: Values) -> dict[str, Any]:
         """What may be stored of an object's values."""
@@ -127,7 +135,9 @@ def describe(model: ModelClass, options: Options) -> Subject:
     attnames = tuple(one.attname for one in fields)
     # Those that are not recorded too: the object's words may tell them.
     everything = model._meta.concrete_fields
-    secret = secret_names(everything, options.mask)
+    secret = secret_names(everything, options.mask).union(
+        one.name for one in everything if holds_secret(one.model.__name__, one.name)
+    )
     return Subject(
         model=model,
         options=options,
@@ -136,6 +146,7 @@ def describe(model: ModelClass, options: Options) -> Subject:
         type=type_of(model, options),
         secret=secret,
         secret_attnames=frozenset(one.attname for one in everything if one.name in secret),
+        has_secret_key=any(one.name in secret for one in model._meta.pk_fields),
     )
 
 
@@ -187,7 +198,10 @@ _NOTHING_SECRET = frozenset({"", "None", "True", "False", "{}", "[]"})
 
 
 def nameless(instance: models.Model) -> str:
-    return f"{instance._meta.object_name} object ({instance.pk})"
+    model: ModelClass = instance.__class__
+    subject = subject_of(model) or describe(model, Options())
+    key = MASK if subject.has_secret_key else instance.pk
+    return f"{instance._meta.object_name} object ({key})"
 
 
 def write(drafts: Iterable[Draft], using: str) -> None:

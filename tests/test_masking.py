@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auditwebhooks.masking import MASK, looks_secret, mask_tree
+from auditwebhooks.masking import MASK, holds_secret, looks_secret, mask_tree
 
 SECRET_NAMES = [
     # Words of the contract, in the spellings people use.
@@ -252,3 +252,25 @@ def test_secret_is_masked_as_deep_as_json_can_be_read(depth):
     for _ in range(depth // 2):
         masked = masked["a"][0]
     assert masked == {"password": "***"}
+
+
+@pytest.mark.parametrize(
+    ("model", "field"),
+    [
+        *(("Token", "key"), ("AuthToken", "digest"), ("TOTPDevice", "key"), ("APIKey", "value")),
+        *(("HOTPDevice", "key"), ("RecoveryCode", "code"), ("SecretsVersion", "data")),
+    ],
+)
+def test_a_model_named_like_a_secret_holds_one(model: str, field: str) -> None:
+    assert holds_secret(model, field)
+
+
+@pytest.mark.parametrize(
+    ("model", "field"),
+    [
+        *(("Token", "id"), ("Token", "user"), ("Token", "created"), ("Token", "description")),
+        *(("Setting", "key"), ("Setting", "value"), ("Country", "code"), ("Keyword", "key")),
+    ],
+)
+def test_other_fields_and_models_hold_none(model: str, field: str) -> None:
+    assert not holds_secret(model, field)
