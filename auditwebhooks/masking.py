@@ -24,6 +24,7 @@ _SECRET_WORDS = frozenset(
         "csrf",
         "cvc",
         "cvv",
+        "hotp",
         "jwt",
         "otp",
         "passcode",
@@ -76,9 +77,8 @@ _SECRET_PARTS = (
     "accesskey",
 )
 
-
 # What a model that is called after a secret keeps it in: Token.key, RecoveryCode.code.
-_SECRET_ITSELF = frozenset({"code", "key", "value"})
+_SECRET_ITSELF = frozenset({"code", "data", "digest", "hash", "key", "value"})
 
 
 @lru_cache(maxsize=4096)

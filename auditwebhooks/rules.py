@@ -9,6 +9,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
@@ -88,9 +89,15 @@ def name_digest(name: str) -> str:
 
 def check_url(url: Any) -> Address:
     try:
-        return parse_address(url if isinstance(url, str) else "")
+        address = parse_address(url if isinstance(url, str) else "")
     except InvalidURLError as error:
         raise ValidationError(str(error)) from None
+    if urlsplit(address.url).path == f"/{MASK}":
+        # As lists and logs tell it.
+        raise ValidationError(
+            _("Type the whole URL: *** stands for a path that is not shown here.")
+        )
+    return address
 
 
 def check_body_template(text: Any) -> None:

@@ -82,6 +82,8 @@ INVOCATION_OLD = {
 
 # Filter -> what most rows have, only the oldest have, and none has.
 EVENT_FILTERS = {
+    "id": ("500", "5"),
+    "event_id": (f"{500:036x}", "absent"),
     "event_type": ("testapp.article.updated", "oldest", "absent"),
     "action": ("update", "oldest", "absent"),
     "actor_id": ("user5@example.com", "oldest", "absent"),

@@ -21,6 +21,7 @@ from tests.factories import SECRET, make_event, make_invocation, make_webhook, s
 pytestmark = pytest.mark.django_db
 
 WEBHOOKS = "/api/audit/webhooks/"
+SLACK = "https://hooks.example.com/services/T0/B0/canary?a=1"
 
 
 @pytest.fixture
@@ -159,7 +160,20 @@ def test_one_other_value_is_a_change(editor: APIClient, field: str) -> None:
         ({"headers": {"A": "***"}}, "headers", "no stored value"),
         ({"headers": ["A"]}, "headers", "dictionary"),
         ({"timeout_in_sec": 61}, "timeout_in_sec", "1 to 60 seconds"),
+        ({"timeout_in_sec": -1}, "timeout_in_sec", "1 to 60 seconds"),
+        ({"timeout_in_sec": 10**30}, "timeout_in_sec", "1 to 60 seconds"),
+        ({"max_per_minute": -1}, "max_per_minute", "1 or more"),
+        ({"max_per_minute": 10**30}, "max_per_minute", "less than or equal"),
         ({"timeout_in_sec": "soon"}, "timeout_in_sec", "integer"),
+        ({"timeout_in_sec": "7"}, "timeout_in_sec", "integer"),
+        ({"timeout_in_sec": True}, "timeout_in_sec", "integer"),
+        ({"name": 5}, "name", "string"),
+        ({"url": 5}, "url", "string"),
+        ({"body_template": 1.5}, "body_template", "string"),
+        ({"signing_secret": 0}, "signing_secret", "string"),
+        ({"active": 1}, "active", "boolean"),
+        ({"active": "yes"}, "active", "boolean"),
+        ({"retry_on_validation": "off"}, "retry_on_validation", "boolean"),
         (
             {"response_validators": [{"json_path": "$.a", "expected_values": []}]},
             "response_validators",
@@ -292,10 +306,51 @@ def test_without_a_login_nothing_is_answered() -> None:
 
 
 def test_a_viewer_does_not_see_the_path_of_the_url() -> None:
-    make_webhook(url="https://hooks.example.com/T0/canary")
+    webhook = make_webhook(url="https://hooks.example.com/T0/canary")
+    url = f"{WEBHOOKS}{webhook.pk}/"
 
-    assert "canary" not in someone("view_webhook").get(WEBHOOKS).content.decode()
-    assert "canary" in someone("view_webhook", "change_webhook").get(WEBHOOKS).content.decode()
+    assert "canary" not in someone("view_webhook").get(url).content.decode()
+    assert "canary" in someone("view_webhook", "change_webhook").get(url).content.decode()
+
+
+def test_a_list_has_no_path_of_a_url_and_can_be_sent_back(editor: APIClient) -> None:
+    made = editor.post(WEBHOOKS, values(url=SLACK), format="json").json()
+    assert made["url"] == SLACK
+    one = f"{WEBHOOKS}{made['id']}/"
+    [listed] = editor.get(WEBHOOKS).json()["results"]
+    assert listed == {**made, "url": "https://hooks.example.com/***"}
+    before = row_of(Webhook.objects.get())
+
+    for answer in (
+        editor.put(one, listed, format="json"),
+        editor.patch(one, {"url": listed["url"]}, format="json"),
+    ):
+        assert (answer.status_code, answer.json()["url"]) == (200, SLACK)
+    assert row_of(Webhook.objects.get()) == before
+
+
+def test_a_url_as_it_is_told_to_others_stands_for_the_stored_one_alone(editor: APIClient) -> None:
+    made = editor.post(WEBHOOKS, values(url=SLACK), format="json").json()
+    masked = {"url": ["Type the whole URL: *** stands for a path that is not shown here."]}
+
+    new = values(name="Other", url="https://hooks.example.com/***")
+    answer = editor.post(WEBHOOKS, new, format="json")
+    assert (answer.status_code, answer.json()) == (400, masked)
+    for other in ("https://other.example.com/***", "https://hooks.example.com/***?a=1"):
+        answer = editor.patch(f"{WEBHOOKS}{made['id']}/", {"url": other}, format="json")
+        assert (answer.status_code, answer.json()) == (400, masked)
+
+
+def test_a_test_with_the_url_as_a_list_tells_it_calls_the_stored_one(
+    editor: APIClient, inbox: Inbox
+) -> None:
+    webhook = make_webhook(url=f"{inbox.url}canary?a=1")
+    url = f"{WEBHOOKS}{webhook.pk}/test/"
+
+    answer = editor.post(url, {"url": webhook.masked_url}, format="json")
+
+    assert answer.json()["result"] == "Test successful"
+    assert [delivery.path for delivery in inbox.deliveries] == ["/canary?a=1"]
 
 
 def test_logs_are_listed_newest_first_and_filtered() -> None:
@@ -401,6 +456,36 @@ def test_a_parameter_that_says_nothing_or_too_much_is_refused(kind: str) -> None
         for query in (f"{name}=", f"{name}=1&{name}=2", f"{name}=%00"):
             answer = client.get(f"/api/audit/{kind}/?{query}")
             assert (answer.status_code, list(answer.json())) == (400, [name]), query
+
+
+def test_the_event_of_an_invocation_is_found_by_its_number() -> None:
+    client = someone("view_invocation", "view_event")
+    invocation = make_invocation(make_webhook())
+    make_event()
+    told = client.get(f"/api/audit/invocations/{invocation.pk}/").json()["event"]
+
+    [found] = client.get("/api/audit/events/", {"id": told}).json()["results"]
+    assert found["event_id"] == invocation.event.event_id
+    [again] = client.get("/api/audit/events/", {"event_id": found["event_id"]}).json()["results"]
+    assert again == found
+    assert client.get("/api/audit/events/", {"id": "9" * 30}).json()["results"] == []
+    assert client.get("/api/audit/events/", {"id": "1.5"}).status_code == 400
+
+
+def test_the_page_for_people_lists_no_events_to_choose_from() -> None:
+    """As options of a filter they were all that were ever recorded."""
+    client = someone("view_invocation")
+    webhook = make_webhook(name="Hidden SIEM")
+    make_invocation(webhook, event=make_event(target_name="Secret project"))
+    url = "/api/audit/invocations/?page_size=1"
+    client.get(url, HTTP_ACCEPT="text/html")
+    with CaptureQueriesContext(connection) as queries:
+        page = client.get(f"{url}&webhook={webhook.pk}", HTTP_ACCEPT="text/html")
+
+    assert page.headers["Content-Type"].startswith("text/html")
+    assert f'value="{webhook.pk}"' in page.content.decode()
+    assert "Secret project" not in page.content.decode()
+    assert not any("event_type" in one["sql"] for one in queries.captured_queries)
 
 
 @pytest.mark.parametrize("value", ["maybe", "1", "null", "TRUE"])

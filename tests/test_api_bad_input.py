@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.apps import apps
 from django.core.cache import cache
 from django.db import connections
 from rest_framework.test import APIClient
@@ -90,6 +91,7 @@ NO_JSON: dict[str, bytes] = {
     "duplicate keys below": b'{"headers": {"A": "1", "A": "2"}}',
     "NaN": b'{"timeout_in_sec": NaN}',
     "Infinity": b'{"timeout_in_sec": -Infinity}',
+    "more than any number": b'{"name": 1e999}',
     "endless number": b'{"timeout_in_sec": ' + b"9" * 100_000 + b"}",
 }
 
@@ -149,6 +151,19 @@ def test_an_empty_form_says_nothing(client: APIClient) -> None:
 def test_an_answer_that_cannot_be_given_is_refused(client: APIClient) -> None:
     answer = client.get(WEBHOOKS, headers={"Accept": "application/xml"})
     assert (answer.status_code, list(answer.json())) == (406, ["detail"])
+
+
+@pytest.mark.parametrize("missing", ["", "rest_framework", "django_filters"])
+def test_a_browser_gets_json_where_the_pages_have_no_templates(
+    client: APIClient, monkeypatch: pytest.MonkeyPatch, missing: str
+) -> None:
+    installed = apps.is_installed
+    monkeypatch.setattr(apps, "is_installed", lambda name: name != missing and installed(name))
+
+    for path in ("", "webhooks/", "invocations/"):
+        answer = client.get(f"/api/audit/{path}", headers={"Accept": "text/html,*/*;q=0.8"})
+        kind = "application/json" if missing else "text/html; charset=utf-8"
+        assert (answer.status_code, answer.headers["Content-Type"]) == (200, kind), path
 
 
 # --- fields -------------------------------------------------------------------------------
@@ -317,6 +332,8 @@ def test_every_path_takes_any_key(client: APIClient, value: str) -> None:
     ):
         answer = send(client, method, url, b"{}")
         assert answer.status_code == 404, (method, url, answer.content[:200])
+        # A key with a dot is none, and gets the host's own page.
+        assert "." in value or list(answer.json()) == ["detail"], (method, url)
     assert Webhook.objects.filter(pk=webhook.pk).exists()
 
 

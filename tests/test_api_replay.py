@@ -92,6 +92,8 @@ def test_until_is_now_at_most() -> None:
         ({"event_types": "testapp.*"}, "event_types", "list of event types"),
         ({"only_failed": "perhaps"}, "only_failed", "boolean"),
         ({"dry_run": 7}, "dry_run", "boolean"),
+        ({"dry_run": "false"}, "dry_run", "boolean"),
+        ({"since": 5}, "since", "wrong format"),
         ({"colour": "red"}, "colour", "no such field"),
     ],
 )

@@ -62,7 +62,7 @@ def rows(root: User, inbox: Inbox) -> dict[str, Any]:
 CONFIG = """
 [parameters]
 "path.event_id" = "{event}"
-"path.replay_id" = "{replay}"
+"path.replay_id" = {replay}
 
 [[operations]]
 include-path-regex = "^/webhooks/[{{]id"

@@ -274,3 +274,25 @@ def test_secret_is_masked_as_deep_as_json_can_be_read(depth):
     for _ in range(depth // 2):
         masked = masked["a"][0]
     assert masked == {"password": "***"}
+
+
+@pytest.mark.parametrize(
+    ("model", "field"),
+    [
+        *(("Token", "key"), ("AuthToken", "digest"), ("TOTPDevice", "key"), ("APIKey", "value")),
+        *(("HOTPDevice", "key"), ("RecoveryCode", "code"), ("SecretsVersion", "data")),
+    ],
+)
+def test_a_model_named_like_a_secret_holds_one(model: str, field: str) -> None:
+    assert holds_secret(model, field)
+
+
+@pytest.mark.parametrize(
+    ("model", "field"),
+    [
+        *(("Token", "id"), ("Token", "user"), ("Token", "created"), ("Token", "description")),
+        *(("Setting", "key"), ("Setting", "value"), ("Country", "code"), ("Keyword", "key")),
+    ],
+)
+def test_other_fields_and_models_hold_none(model: str, field: str) -> None:
+    assert not holds_secret(model, field)

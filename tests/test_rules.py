@@ -125,6 +125,12 @@ def test_url_that_cannot_be_called_is_refused(url):
     assert refusal(rules.check_url, url)
 
 
+@pytest.mark.parametrize("url", ["https://example.com/***", "https://example.com:443/***?a=b"])
+def test_url_as_lists_tell_it_is_refused(url):
+    assert "Type the whole URL" in refusal(rules.check_url, url)
+    assert rules.check_url(url.replace("***", "***/x"))
+
+
 @pytest.mark.parametrize(
     "text",
     ["", " ", DEFAULT_TEMPLATE, '{"a": "{{data.actor_id}}"}', "[]", f'"{"a" * 65_534}"'],

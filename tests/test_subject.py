@@ -143,3 +143,28 @@ def test_a_name_that_never_ends_is_told_by_the_key(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(Article, "__str__", lambda self: str(self))
 
     assert name_of(Article(pk=3)) == "Article object (3)"
+
+
+# --- credentials by the name of their model -----------------------------------------------
+
+
+def test_a_token_that_is_its_own_key_is_nowhere_in_its_event() -> None:
+    """As Django REST Framework stores them: the key is primary key, text and value in one."""
+    token = Token(key=f"{MARK}40", user_id=7)
+    subject = describe(Token, Options())
+    values = subject.snapshot({one.attname: getattr(token, one.attname) for one in subject.fields})
+
+    draft = subject.draft("create", token.pk, name_of(token), current=values)
+    of_many = subject.object_of(token.pk, name_of(token), values)
+
+    assert MARK not in repr(draft) + repr(of_many)
+    assert draft.payload.target_id == of_many.target_id == "***"
+    assert draft.payload.target_name == "Token object (***)"
+    current = json.loads(draft.payload.as_text())["data"]["current_target_object"]
+    assert (current["key"], current["user"]) == ("***", 7)
+
+
+def test_a_key_that_the_host_masks_is_no_target_id() -> None:
+    subject = describe(Article, Options(mask=frozenset({"id"})))
+
+    assert subject.draft("delete", 5, "Words").payload.target_id == "***"

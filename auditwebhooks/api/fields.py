@@ -37,6 +37,24 @@ _VALIDATION_RESULT = {
 }
 
 
+# What is told to be text, a number or a flag is taken as that alone: REST framework's own fields
+# make text of numbers, numbers of text, and flags of both.
+
+
+class TextField(serializers.CharField):
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str):
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
+
+class FlagField(serializers.BooleanField):
+    def to_internal_value(self, data: Any) -> bool:
+        if not isinstance(data, bool):
+            self.fail("invalid", input=data)
+        return data
+
+
 @shaped(
     {
         "type": "string",
@@ -46,13 +64,24 @@ _VALIDATION_RESULT = {
         "description": "Letters, digits, space, - and _; unique without regard to case.",
     }
 )
-class NameField(serializers.CharField):
+class NameField(TextField):
     pass
 
 
 @shaped({"type": "string", "format": "uri", "example": "https://hooks.example.com/in"})
-class URLField(serializers.CharField):
+class URLField(TextField):
     pass
+
+
+@shaped({"type": "integer", "minimum": 1})
+class CountField(serializers.IntegerField):
+    """Its bounds are the rule's. Those of a model field are the database's, and would be in the
+    OpenAPI schema and in what is said of a wrong value."""
+
+    def to_internal_value(self, data: Any) -> int:
+        if isinstance(data, str | bool):
+            self.fail("invalid")
+        return super().to_internal_value(data)
 
 
 @shaped({"type": "object", "additionalProperties": _TEXT}, "AuditHeaders")

@@ -158,6 +158,13 @@ def query(name: str, words: str, values: Sequence[str] = ()) -> Any:
     return utils.OpenApiParameter(name, str, description=words, enum=values or None)
 
 
+def number_in_path(name: str) -> Any:
+    """For one that no model's viewset knows."""
+    if not IS_INSTALLED:
+        return None
+    return utils.OpenApiParameter(name, int, location=utils.OpenApiParameter.PATH)
+
+
 IDEMPOTENCY_KEY = header(
     "Idempotency-Key", "Acts once: the same request with the same key gets the first answer."
 )

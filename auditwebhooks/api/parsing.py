@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from django.apps import apps
 from django.conf import settings
 from django.utils.decorators import method_decorator
 from django.utils.translation import gettext as _
@@ -20,6 +22,9 @@ from rest_framework.renderers import BaseRenderer, BrowsableAPIRenderer, JSONRen
 from rest_framework.settings import api_settings
 from rest_framework.status import HTTP_413_REQUEST_ENTITY_TOO_LARGE
 from rest_framework.views import APIView
+
+# Apps with templates of the pages for people.
+_OF_PAGES = ("rest_framework", "django_filters")
 
 # Much deeper than anything that a field holds.
 MOST_NESTED = 20
@@ -50,7 +55,10 @@ class JSONOnlyParser(BaseParser):
         raw = _read(stream)
         try:
             data = json.loads(
-                raw.decode(), object_pairs_hook=_without_twins, parse_constant=_no_number
+                raw.decode(),
+                object_pairs_hook=_without_twins,
+                parse_constant=_no_number,
+                parse_float=_number,
             )
         except RecursionError:
             raise _refusal(_too_deep()) from None
@@ -82,10 +90,11 @@ class JSONView(APIView):
     parser_classes = [JSONOnlyParser]
 
     def get_renderers(self) -> list[BaseRenderer]:
-        """JSON; and pages for people, where the host has them for its own API."""
+        """JSON; and pages for people, where the host has them for its own API and has installed
+        what they are made of."""
         hosts: Any = api_settings.DEFAULT_RENDERER_CLASSES
-        pages = [BrowsableAPIRenderer()] if BrowsableAPIRenderer in hosts else []
-        return [JSONRenderer(), *pages]
+        has_pages = BrowsableAPIRenderer in hosts and all(map(apps.is_installed, _OF_PAGES))
+        return [JSONRenderer(), *([BrowsableAPIRenderer()] if has_pages else [])]
 
     def get_parsers(self) -> list[BaseParser]:
         parsers = list(super().get_parsers())
@@ -122,6 +131,13 @@ def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_number(constant: str) -> None:
     raise ValueError(_("%s is no number of JSON.") % constant)
+
+
+def _number(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError(_("%s is too large a number.") % text)
+    return number
 
 
 def _refuse_what_nothing_stores(data: Any) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import ValidationError as ModelValidationError
-from django.db import IntegrityError, router, transaction
+from django.db import IntegrityError, models, router, transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from rest_framework import serializers
@@ -15,6 +15,8 @@ from rest_framework import serializers
 from auditwebhooks import rules
 from auditwebhooks.api.fields import (
     ActorTypeField,
+    CountField,
+    FlagField,
     HeadersField,
     MethodField,
     NameField,
@@ -23,6 +25,7 @@ from auditwebhooks.api.fields import (
     ReplayStatusField,
     StatusField,
     StoredHeadersField,
+    TextField,
     TextsField,
     TimingsField,
     TriggerField,
@@ -76,15 +79,27 @@ class NoFields(KnownFields):
 class WebhookSerializer(KnownFields, WebhookModelSerializer):
     """A webhook; its secrets are told as "***"."""
 
+    serializer_field_mapping = {
+        **WebhookModelSerializer.serializer_field_mapping,
+        models.BooleanField: FlagField,
+        models.TextField: TextField,
+    }
     name = NameField(max_length=rules.NAME_LENGTH)
     type = TypeField(choices=WebhookType.choices, required=False)
     method = MethodField(choices=Method.choices, required=False)
     # Read masked; "***" keeps what is stored.
     headers = HeadersField(required=False)
-    signing_secret = serializers.CharField(required=False, allow_blank=True)
+    signing_secret = TextField(required=False, allow_blank=True)
     url = URLField()
     response_validators = ValidatorsField(required=False)
     event_types = TextsField(required=False)
+    timeout_in_sec = CountField(required=False, allow_null=True, validators=[rules.check_timeout])
+    max_attempts = CountField(
+        required=False, allow_null=True, validators=[rules.check_max_attempts]
+    )
+    max_per_minute = CountField(
+        required=False, allow_null=True, validators=[rules.check_max_per_minute]
+    )
 
     # After ``is_valid()``: with the given values, not saved yet.
     webhook: Webhook
@@ -132,10 +147,20 @@ class WebhookSerializer(KnownFields, WebhookModelSerializer):
 
     def to_representation(self, instance: Webhook) -> dict[str, Any]:
         shown: dict[str, Any] = super().to_representation(instance)
-        user = getattr(self.context.get("request"), "user", None)
-        if user is None or not user.has_perm("auditwebhooks.change_webhook"):
+        if not self._may_show_url():
             shown["url"] = instance.masked_url
         return shown
+
+    def _may_show_url(self) -> bool:
+        """Of one webhook, to those who may change it. A list has no path of anybody's."""
+        user = getattr(self.context.get("request"), "user", None)
+        is_listed = isinstance(self.parent, serializers.ListSerializer)
+        return not is_listed and bool(user and user.has_perm("auditwebhooks.change_webhook"))
+
+    def validate_url(self, url: str) -> str:
+        """What a list told stands for what is stored, as "***" does in headers."""
+        stored: Webhook | None = self.instance
+        return url if stored is None or url != stored.masked_url else stored.url
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """Ask the model, so that form, API and ``full_clean()`` answer alike."""
@@ -286,8 +311,8 @@ class SelectionSerializer(KnownFields):
     since = serializers.DateTimeField()
     until = serializers.DateTimeField(required=False, allow_null=True, default=None)
     event_types = TextsField(required=False)
-    only_failed = serializers.BooleanField(required=False, default=False)
-    dry_run = serializers.BooleanField(required=False, default=False)
+    only_failed = FlagField(required=False, default=False)
+    dry_run = FlagField(required=False, default=False)
 
     # After ``is_valid()``.
     selection: Selection

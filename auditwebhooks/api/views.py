@@ -40,6 +40,7 @@ from auditwebhooks.api.openapi import (
     IF_NONE_MATCH,
     OF_A_BODY,
     described,
+    number_in_path,
     operation,
     operations,
     query,
@@ -258,11 +259,18 @@ class WebhookViewSet(JSONView, TaggedViewSet):
         journal.note(request.user, [started], journal.REPLAY_STARTED)
         return Response(ReplaySerializer(started).data, status=HTTP_202_ACCEPTED)
 
-    @operation("replays_cancel", {200: ReplaySerializer}, refuses=[*OF_A_BODY, 404], request=None)
+    @operation(
+        "replays_cancel",
+        {200: ReplaySerializer},
+        refuses=[*OF_A_BODY, 404],
+        parameters=[number_in_path("replay_id")],
+        request=None,
+    )
     @action(
         detail=True,
         methods=["post"],
-        url_path=r"replay/(?P<replay_id>[0-9]{1,18})/cancel",
+        # As the keys of viewsets: what is no number is answered here, not by the host's own page.
+        url_path=r"replay/(?P<replay_id>[^/.]+)/cancel",
         permission_classes=[MayResend],
     )
     def cancel_replay(self, request: Request, pk: str, replay_id: str) -> Response:
@@ -371,7 +379,7 @@ class EventViewSet(LogViewSet):
     queryset = Event.objects.all()
     serializer_class = EventSerializer
     filterset_class = EventFilter
-    filters_by_id = frozenset({"event_type", "actor_id", "target_id", "target_type"})
+    filters_by_id = frozenset({"id", "event_type", "actor_id", "target_id", "target_type"})
     payload_fields = ("payload",)
     lookup_field = "event_id"
 
