@@ -179,6 +179,15 @@ def test_a_glance_tells_the_same_of_many_at_once(django_assert_num_queries: Any)
     assert found[busy.pk].backlog == 2
 
 
+def test_backlogs_are_told_without_the_rates(django_assert_num_queries: Any) -> None:
+    busy, idle = make_webhook(), make_webhook()
+    for status in ("pending", "sending", "failed"):
+        make_invocation(busy, status=status)
+
+    with django_assert_num_queries(1):
+        assert stats.backlogs([busy.pk, idle.pk]) == {busy.pk: 2}
+
+
 def rates(webhooks: list[Webhook], now: Any) -> list[float | None]:
     found = stats.glances([one.pk for one in webhooks], now)
     return [found[one.pk].success_rate for one in webhooks]

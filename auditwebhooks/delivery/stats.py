@@ -90,21 +90,23 @@ def stats_of(webhook_id: uuid.UUID, now: datetime) -> Stats:
 
 def glances(webhook_ids: Collection[uuid.UUID], now: datetime) -> dict[uuid.UUID, Glance]:
     """Of each of the webhooks, by two queries for every hundred of them."""
-    found: dict[uuid.UUID, Glance] = {}
+    counts: dict[uuid.UUID, _OfRate] = {}
     for some in pages(webhook_ids, _AT_ONCE):
-        found |= _glances(some, now)
-    return found
-
-
-def _glances(webhook_ids: Sequence[uuid.UUID], now: datetime) -> dict[uuid.UUID, Glance]:
-    theirs = Invocation.objects.filter(webhook__in=webhook_ids).order_by()
-    counts = _counted(webhook_ids, now)
-    waiting = theirs.filter(status__in=_OPEN).values_list("webhook_id")
-    backlogs = dict(waiting.annotate(number=Count("*")))
+        counts |= _counted(some, now)
+    waiting = backlogs(webhook_ids)
     return {
-        one: Glance(success_rate=_rate(*counts[one]), backlog=backlogs.get(one, 0))
+        one: Glance(success_rate=_rate(*counts[one]), backlog=waiting.get(one, 0))
         for one in webhook_ids
     }
+
+
+def backlogs(webhook_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, int]:
+    """What waits or is being sent, of the webhooks that have any."""
+    found: dict[uuid.UUID, int] = {}
+    for some in pages(webhook_ids, _AT_ONCE):
+        theirs = Invocation.objects.filter(webhook__in=some, status__in=_OPEN).order_by()
+        found |= dict(theirs.values_list("webhook_id").annotate(number=Count("*")))
+    return found
 
 
 def _counted(webhook_ids: Collection[uuid.UUID], now: datetime) -> dict[uuid.UUID, _OfRate]:
