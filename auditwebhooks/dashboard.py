@@ -4,7 +4,7 @@ who may know. Nothing here needs the admin, so that its template tag can be load
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -85,9 +85,8 @@ def board(request: HttpRequest) -> Board | None:
 
 def webhook_chart(webhook_id: uuid.UUID, now: datetime) -> Chart:
     """One webhook's last day."""
-    starts = hours(now)
-    counted = attempts_by_hour(webhook_id, starts)
-    return _deliveries_chart("auditwebhooks-attempts", _("Deliveries, 24 hours"), starts, counted)
+    counted = attempts_by_hour(webhook_id, now)
+    return _deliveries_chart("auditwebhooks-attempts", _("Deliveries, 24 hours"), now, counted)
 
 
 def _list_url(request: HttpRequest, model: str) -> str:
@@ -176,27 +175,23 @@ def _failing(request: HttpRequest, webhook: WebhookStatus) -> Failing:
 
 
 def _charts(now: datetime, *, event: str, invocation: str) -> Iterator[Chart]:
-    starts = hours(now)
     if event:
         yield chart(
             name="auditwebhooks-events",
             title=_("Events, 24 hours"),
-            times=_times(starts),
-            series=[Series(name=_("events"), kind="plain", values=events_by_hour(starts))],
+            times=_times(now),
+            series=[Series(name=_("events"), kind="plain", values=events_by_hour(now))],
         )
     if invocation:
-        counted = deliveries_by_hour(starts)
         title = _("Deliveries, 24 hours")
-        yield _deliveries_chart("auditwebhooks-deliveries", title, starts, counted)
+        yield _deliveries_chart("auditwebhooks-deliveries", title, now, deliveries_by_hour(now))
 
 
-def _deliveries_chart(
-    name: str, title: str, starts: Sequence[datetime], counted: Deliveries
-) -> Chart:
+def _deliveries_chart(name: str, title: str, now: datetime, counted: Deliveries) -> Chart:
     return chart(
         name=name,
         title=title,
-        times=_times(starts),
+        times=_times(now),
         series=[
             Series(name=_("succeeded"), kind="good", values=counted.succeeded),
             Series(name=_("failed"), kind="bad", values=counted.failed),
@@ -204,8 +199,8 @@ def _deliveries_chart(
     )
 
 
-def _times(starts: Sequence[datetime]) -> list[str]:
-    return [date_format(_local(start), "H:i") for start in starts]
+def _times(now: datetime) -> list[str]:
+    return [date_format(_local(start), "H:i") for start in hours(now)]
 
 
 def _local(moment: datetime) -> datetime:

@@ -1,10 +1,11 @@
 """What a page of each list costs: queries, milliseconds, and how the database finds its rows.
 
     python -m benchmarks.lists [--database mariadb] [--rows 10000 1000000] [--only api|admin]
-                               [--calls 20] [--webhooks 100] [--plans] [--keep]
+                               [--calls 20] [--webhooks 100] [--day] [--plans] [--keep]
 
-Each number of rows gets a database of its own: so many events and invocations, one a second, and
-as many webhooks as --webhooks says, fifty of which have the invocations. What a filter looks for
+Each number of rows gets a database of its own: so many events and invocations, one a second or,
+with --day, all of them in the last 24 hours, and as many webhooks as --webhooks says, fifty of
+which (with fewer, all) have the invocations. What a filter looks for
 is asked as most rows have it, as only the oldest have it and as no row has it: the last two are
 where a list without an index reads all there is. It ends with 1 where a table of this app is read
 as a whole or counted, or a page needs more queries than it does with fewer rows.
@@ -184,7 +185,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--rows", type=int, nargs="+", default=[10_000, 1_000_000])
     parser.add_argument("--only", choices=("api", "admin"))
     parser.add_argument("--calls", type=int, default=20, help="of a page of the admin")
-    parser.add_argument("--webhooks", type=int, default=100, help="at least 50")
+    parser.add_argument("--webhooks", type=int, default=100)
+    parser.add_argument("--day", action="store_true", help="all rows in the last 24 hours")
     parser.add_argument("--plans", action="store_true", help="print them whole")
     parser.add_argument("--keep", action="store_true", help="the databases, for the next run")
     # What main() calls in a process of its own for each number of rows.
@@ -197,6 +199,7 @@ def parse() -> argparse.Namespace:
 
 def database_of(options: argparse.Namespace, rows: int) -> str:
     name = f"{os.environ.get('DATABASE_NAME', 'auditwebhooks')}_lists_{rows}"
+    name += "_day" if options.day else ""
     return f"{tempfile.gettempdir()}/{name}.db" if options.database == "sqlite" else name
 
 
@@ -220,7 +223,12 @@ def start_django(options: argparse.Namespace, rows: int) -> None:
     drop(options.database, name)
     create(options.database, name)
     call_command("migrate", verbosity=0)
-    fill(rows, options.webhooks)
+    fill(rows, options.webhooks, step_of(options, rows))
+
+
+def step_of(options: argparse.Namespace, rows: int) -> timedelta:
+    """From one row to the next."""
+    return timedelta(days=1) / rows if options.day else timedelta(seconds=1)
 
 
 def holds_tables() -> bool:
@@ -261,7 +269,7 @@ def ask_mariadb(statement: str) -> None:
         cursor.execute(statement)
 
 
-def fill(rows: int, webhooks: int) -> None:
+def fill(rows: int, webhooks: int, step: timedelta) -> None:
     from django.contrib.auth.models import User
     from django.db import connection
 
@@ -269,9 +277,9 @@ def fill(rows: int, webhooks: int) -> None:
 
     with auditwebhooks.paused():
         User.objects.create(username="root", is_superuser=True, is_staff=True)
-        callers = fill_webhooks(max(webhooks, 50))
-    insert(make_events(rows))
-    insert(make_invocations(rows, callers))
+        callers = fill_webhooks(webhooks)
+    insert(make_events(rows, step))
+    insert(make_invocations(rows, callers, step))
     tidy = {"postgresql": ["VACUUM ANALYZE"], "sqlite": ["PRAGMA wal_checkpoint(TRUNCATE)"]}
     tables = [f"ANALYZE TABLE auditwebhooks_{name}" for name in ("event", "invocation", "webhook")]
     with connection.cursor() as cursor:
@@ -280,7 +288,7 @@ def fill(rows: int, webhooks: int) -> None:
 
 
 def fill_webhooks(count: int) -> list[Any]:
-    """Fifty of their ids."""
+    """Fifty of their ids, or all."""
     from auditwebhooks.models import Webhook
 
     now = datetime.now(UTC)
@@ -300,7 +308,7 @@ def fill_webhooks(count: int) -> list[Any]:
     return list(Webhook.objects.order_by("id").values_list("pk", flat=True)[:50])
 
 
-def make_events(rows: int) -> Iterator[Any]:
+def make_events(rows: int, step: timedelta) -> Iterator[Any]:
     from auditwebhooks.models import Event
     from auditwebhooks.payload import sample
 
@@ -318,7 +326,7 @@ def make_events(rows: int) -> Iterator[Any]:
         }
         yield Event(
             event_id=f"{g:036x}",
-            created_at=now - timedelta(seconds=rows - g),
+            created_at=now - step * (rows - g),
             actor_name=f"User {g % 1000}",
             target_name=f"Article {g % 100_000}",
             payload_text=payload,
@@ -327,7 +335,7 @@ def make_events(rows: int) -> Iterator[Any]:
         )
 
 
-def make_invocations(rows: int, webhooks: list[Any]) -> Iterator[Any]:
+def make_invocations(rows: int, webhooks: list[Any], step: timedelta) -> Iterator[Any]:
     from auditwebhooks.models import Invocation
     from auditwebhooks.payload import sample
 
@@ -335,15 +343,15 @@ def make_invocations(rows: int, webhooks: list[Any]) -> Iterator[Any]:
     for g in range(1, rows + 1):
         failed = g % 20 == 0
         values = {
-            "webhook_id": webhooks[g % 50],
-            "webhook_name": f"Webhook {g % 50}",
+            "webhook_id": webhooks[g % len(webhooks)],
+            "webhook_name": f"Webhook {g % len(webhooks)}",
             "trigger": "event",
             "attempt": 1,
             "status": "failed" if failed else "succeeded",
             "outcome": "http_status" if failed else "success",
             "response_status": 500 if failed else 200,
         }
-        then = now - timedelta(seconds=rows - g)
+        then = now - step * (rows - g)
         yield Invocation(
             event_id=g,
             message="It was answered.",
@@ -370,7 +378,7 @@ def insert(rows: Iterator[Any]) -> None:
 # --- pages --------------------------------------------------------------------------------
 
 
-def api_pages(rows: int) -> Iterator[str]:
+def api_pages(rows: int, step: timedelta) -> Iterator[str]:
     for kind, known in (
         (EVENTS, EVENT_FILTERS),
         (INVOCATIONS, INVOCATION_FILTERS),
@@ -382,22 +390,22 @@ def api_pages(rows: int) -> Iterator[str]:
         orders = ["created_at", "-created_at", *(["id", "-id"] if kind != WEBHOOKS else [])]
         yield from (f"{url}?ordering={order}" for order in orders)
         yield from filtered(url, known)
-        yield from filtered(url, dict(times(kind, rows)))
+        yield from filtered(url, dict(times(kind, rows, step)))
     webhook = first_webhook()
     yield f"{API.format(INVOCATIONS)}?include=body"
     yield f"{API.format(INVOCATIONS)}?webhook={webhook}"
     yield f"{API.format(WEBHOOKS)}{webhook}/replay/"
 
 
-def times(kind: str, rows: int) -> Iterator[tuple[str, Iterable[str]]]:
+def times(kind: str, rows: int, step: timedelta) -> Iterator[tuple[str, Iterable[str]]]:
     now = datetime.now(UTC)
     for column in TIMES_OF.get(kind, []):
         for side in ("gte", "lt"):
             ages = (-60, 60, rows // 2, rows - 60, rows + 60)
-            yield f"{column}__{side}", [(now - timedelta(seconds=one)).isoformat() for one in ages]
+            yield f"{column}__{side}", [(now - step * one).isoformat() for one in ages]
 
 
-def admin_pages(rows: int) -> Iterator[str]:
+def admin_pages(rows: int, _step: timedelta) -> Iterator[str]:
     for kind, known in ADMIN_FILTERS.items():
         yield ADMIN[kind]
         yield from filtered(ADMIN[kind], known)
@@ -445,7 +453,10 @@ def first_webhook() -> Any:
     return Webhook.objects.order_by("id").values_list("pk", flat=True)[0]
 
 
-PAGES: dict[str, Callable[[int], Iterator[str]]] = {"api": api_pages, "admin": admin_pages}
+PAGES: dict[str, Callable[[int, timedelta], Iterator[str]]] = {
+    "api": api_pages,
+    "admin": admin_pages,
+}
 
 
 # --- costs --------------------------------------------------------------------------------
@@ -533,13 +544,14 @@ def make_client(kind: str) -> Any:
 def measure(options: argparse.Namespace, rows: int) -> None:
     """Tells the report, and then the milliseconds of each page that is asked for by its number."""
     start_django(options, rows)
+    step = step_of(options, rows)
     large = large_tables()
     queries: dict[str, int] = {}
     wrong: dict[str, list[str]] = {}
     for kind, pages in PAGES.items():
         if options.only in (None, kind):
             client = make_client(kind)
-            for page in pages(rows):
+            for page in pages(rows, step):
                 for url, cost in with_next(client, page, large):
                     name = short(url)
                     queries[name] = cost.queries
@@ -547,7 +559,7 @@ def measure(options: argparse.Namespace, rows: int) -> None:
                         wrong.setdefault(words, []).append(name)
                     show(url, cost, options.plans)
     is_timed = options.calls and options.only in (None, "admin")
-    timed = list(admin_pages(rows)) if is_timed else []
+    timed = list(admin_pages(rows, step)) if is_timed else []
     report = Report(queries=queries, wrong=wrong, timed=[short(page) for page in timed])
     print(json.dumps(asdict(report)), flush=True)
     client = make_client("admin")
@@ -608,6 +620,7 @@ class Measured:
         arguments = [f"--database={options.database}", f"--calls={options.calls}"]
         arguments.append(f"--webhooks={options.webhooks}")
         arguments += ["--plans"] if options.plans else []
+        arguments += ["--day"] if options.day else []
         arguments += [f"--only={options.only}"] if options.only else []
         self._process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.lists", "--measure", f"--rows={rows}", *arguments],

@@ -15,6 +15,7 @@ from django.urls import reverse
 from auditwebhooks.models import Event, Invocation, Webhook
 from auditwebhooks.payload import DEFAULT_TEMPLATE
 from auditwebhooks.receiver import Answer
+from auditwebhooks.rules import TEMPLATE_LENGTH
 from tests.conftest import Inbox
 from tests.factories import make_event, make_webhook
 
@@ -260,8 +261,30 @@ def test_a_page_with_errors_shows_the_preview_of_what_was_typed(client: Client) 
     page = client.post(ADD, form(name="", body_template='{"typed": 1}')).content.decode()
     assert shown(page) == '{\n    "typed": 1\n}'
 
+
+def test_an_error_that_was_refused_is_told_once_and_beside_its_field(client: Client) -> None:
     page = client.post(ADD, form(body_template='{"typed": }')).content.decode()
-    assert "Line 1, column 11" in page
+
+    assert page.count("Line 1, column 11") == 1
+    [told] = re.findall(r'<ul class="errorlist" id="id_body_template_error">(.*?)</ul>', page)
+    assert "Line 1, column 11" in told
+    [described] = re.findall(r'<textarea name="body_template"[^>]*aria-describedby="(.*?)"', page)
+    assert "id_body_template_error" in described.split()
+    # Where a script can lead to.
+    assert 'data-line="1" data-column="11"' in page
+
+
+def test_an_error_that_was_not_refused_is_told_by_the_preview(client: Client) -> None:
+    typed = form(body_template='{"typed": }', _preview="1")
+    page = client.post(PREVIEW_NEW, typed).content.decode()
+
+    assert page.count("Line 1, column 11") == 1
+    assert "errorlist" not in page
+
+    too_long = form(body_template='{"typed": }' + " " * TEMPLATE_LENGTH)
+    page = client.post(ADD, too_long).content.decode()
+    assert "Shorten it" in page
+    assert page.count("Line 1, column 11") == 1
 
 
 def test_nothing_of_a_template_or_an_event_is_run_by_the_browser(client: Client) -> None:

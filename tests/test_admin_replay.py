@@ -47,6 +47,21 @@ def test_the_list_shows_how_far_it_is(client: Client, running: Replay) -> None:
     assert 'value="cancel"' not in page
 
 
+@pytest.mark.parametrize(("only_failed", "word"), [(True, "Yes"), (False, "No")])
+def test_what_tells_nothing_by_itself_has_a_label(
+    client: Client, running: Replay, only_failed: bool, word: str
+) -> None:
+    Replay.objects.update(only_failed=only_failed)
+    log_in(client, "view_replay")
+    page = client.get(URL).content.decode()
+
+    for label, told in (
+        ("Only failed or never attempted", word),
+        ("Requested by", "ada@example.com"),
+    ):
+        assert f'<span data-auditwebhooks-label="{label}">{told}</span>' in page
+
+
 def test_its_page_is_read_only(client: Client, running: Replay) -> None:
     log_in(client, "resend_invocation")
     page = client.get(f"{URL}{running.pk}/change/")

@@ -211,6 +211,31 @@ def test_only_the_template_is_red_where_the_template_is_wrong(opened: Opened) ->
         assert box.evaluate("one => getComputedStyle(one).borderTopColor") == usual
 
 
+def test_an_error_is_told_once_before_and_after_the_text_is_mended(opened: Opened) -> None:
+    page = opened.page
+    page.goto(ADD)
+    area = page.get_by_label("Body Template:", exact=True)
+    area.fill('{"a": "{{data.nobody}}"}')
+    page.get_by_role("button", name="Save", exact=True).click()
+    page.get_by_text("Please correct the errors below.").wait_for()
+    words = page.get_by_text("There is no variable")
+    assert words.count() == 1
+    assert area.get_attribute("aria-invalid") == "true"
+    page.get_by_role("button", name="Show the place").click()
+    chosen = "one => one.value.slice(one.selectionStart, one.selectionEnd)"
+    assert area.evaluate(chosen) == "d"
+    picture(page, "refused")
+
+    area.fill('{"a": "{{data.anybody}}"}')
+    page.get_by_role("status").get_by_text("data.anybody").wait_for()
+    assert words.count() == 1
+    area.fill('{"a": "{{data.action}}"}')
+    until_body(page, '"a": "update"')
+    assert words.count() == 0
+    assert area.get_attribute("aria-invalid") == "false"
+    assert page.locator(".field-body_template.errors").count() == 0
+
+
 def test_a_long_event_leaves_no_gap_beside_the_choice(opened: Opened) -> None:
     make_event(target_name="Production database, reading and writing " * 4)
     page = opened.page

@@ -522,8 +522,6 @@ def test_nothing_is_cut_on_a_telephone(
         make_invocation(busy, status=status, outcome="success", started_at=now, finished_at=now)
     keys["busy"] = busy.pk
     pages = {**PAGES, "busy webhook": ("form", f"{APP}webhook/{{busy}}/change/")}
-    # Replays are lines of a table there, too: it scrolls.
-    del pages["replays"]
     one = Opened(
         browser, served, operator, locale=language, viewport={"width": 360, "height": 740}
     )

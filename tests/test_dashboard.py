@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import Permission, User
+from django.core.cache import cache
 from django.test import Client
 from django.utils import timezone
 
@@ -255,6 +256,22 @@ def test_the_statements_do_not_grow(operator: Client, django_assert_max_num_quer
 
     with django_assert_max_num_queries(15):
         page_of(operator)
+
+
+@pytest.mark.parametrize("page", ["", "webhook/", "webhook/{}/change/"])
+def test_a_cache_that_is_down_breaks_no_page(
+    operator: Client, monkeypatch: pytest.MonkeyPatch, page: str
+) -> None:
+    def down(*args: Any) -> None:
+        raise ConnectionError
+
+    webhook, now = quiet_webhook(), timezone.now()
+    make_invocation(webhook, status="failed", started_at=now, finished_at=now)
+    for method in ("get", "set"):
+        monkeypatch.setattr(cache, method, down)
+
+    told = page_of(operator, URL + page.format(webhook.pk))
+    assert "0.0 %" in told if page == "webhook/" else "<rect" in told
 
 
 def test_nothing_stands_inline(operator: Client) -> None:

@@ -77,7 +77,7 @@ def test_events_are_counted_by_the_hour_of_their_record() -> None:
         make_event(created_at=moment)
     make_event(created_at=at(-5) - timedelta(microseconds=1))
 
-    assert told(events_by_hour(hours(NOW))) == {0: 1, 22: 3, 23: 1}
+    assert told(events_by_hour(NOW)) == {0: 1, 22: 3, 23: 1}
 
 
 def test_deliveries_are_counted_by_the_hour_in_which_they_ended(webhook: Webhook) -> None:
@@ -88,15 +88,16 @@ def test_deliveries_are_counted_by_the_hour_in_which_they_ended(webhook: Webhook
     ended(17.2, "succeeded", outcome="success")
     ended(17.3, "failed", outcome="tls")
     ended(-5, "failed", outcome="tls")
+    ended(18, "failed", outcome="tls")
     # None of these counts.
     ended(17.4, "failed", outcome="cancelled")
     ended(17.5, "succeeded", outcome="success", trigger="test", event=None)
     ended(-5.1, "succeeded", outcome="success")
     make_invocation(webhook)
 
-    found = deliveries_by_hour(hours(NOW))
+    found = deliveries_by_hour(NOW)
     assert told(found.succeeded) == {22: 2}
-    assert told(found.failed) == {0: 1, 22: 1}
+    assert told(found.failed) == {0: 1, 22: 1, 23: 1}
 
 
 def test_attempts_of_one_webhook_are_counted_by_the_hour_in_which_they_began(
@@ -113,27 +114,56 @@ def test_attempts_of_one_webhook_are_counted_by_the_hour_in_which_they_began(
     began(18.5, "failed", outcome="cancelled")
     make_invocation(make_webhook(), status="failed", started_at=at(18.1))
 
-    found = attempts_by_hour(webhook.pk, hours(NOW))
+    found = attempts_by_hour(webhook.pk, NOW)
     assert told(found.succeeded) == {23: 1}
     assert told(found.failed) == {5: 1, 23: 1}
 
 
+def test_hours_that_are_over_are_not_counted_again(webhook: Webhook) -> None:
+    def look() -> list[dict[int, int]]:
+        deliveries = deliveries_by_hour(NOW)
+        attempts = attempts_by_hour(webhook.pk, NOW)
+        found = (events_by_hour(NOW), deliveries.failed, attempts.failed)
+        assert told([*deliveries.succeeded, *attempts.succeeded]) == {}
+        return [told(counts) for counts in found]
+
+    def happen(hour: float) -> None:
+        event = make_event(created_at=at(hour))
+        times = {"started_at": at(hour), "finished_at": at(hour)}
+        make_invocation(webhook, event=event, status="failed", outcome="tls", **times)
+
+    happen(10.5)
+    assert look() == [{15: 1}] * 3
+    happen(10.5)
+    happen(18.65)
+    with CaptureQueriesContext(connection) as queries:
+        assert look() == [{15: 1, 23: 1}] * 3
+    # The last minutes alone; deliveries by how they ended.
+    assert [query["sql"].count("COUNT(") for query in queries.captured_queries] == [2, 1, 1]
+
+
+def test_what_is_kept_of_one_webhook_is_not_another_s(webhook: Webhook) -> None:
+    make_invocation(webhook, status="failed", started_at=at(10.5))
+    attempts_by_hour(webhook.pk, NOW)
+
+    found = attempts_by_hour(make_webhook().pk, NOW)
+    assert told(found.failed) == {}
+
+
 def test_each_takes_one_statement(webhook: Webhook, django_assert_num_queries: Any) -> None:
-    starts = hours(NOW)
     with django_assert_num_queries(3):
-        events_by_hour(starts)
-        deliveries_by_hour(starts)
-        attempts_by_hour(webhook.pk, starts)
+        events_by_hour(NOW)
+        deliveries_by_hour(NOW)
+        attempts_by_hour(webhook.pk, NOW)
 
 
 def test_they_are_answered_by_the_indexes_alone(webhook: Webhook) -> None:
     if connection.vendor != "sqlite":
         pytest.skip("other databases read a small table whole")
-    starts = hours(NOW)
     with CaptureQueriesContext(connection) as queries:
-        events_by_hour(starts)
-        deliveries_by_hour(starts)
-        attempts_by_hour(webhook.pk, starts)
+        events_by_hour(NOW)
+        deliveries_by_hour(NOW)
+        attempts_by_hour(webhook.pk, NOW)
     plans = []
     for query in queries.captured_queries:
         with connection.cursor() as cursor:
@@ -143,7 +173,8 @@ def test_they_are_answered_by_the_indexes_alone(webhook: Webhook) -> None:
     for plan, index, count in zip(
         plans,
         ("auditwebhooks_event_time", "auditwebhooks_inv_finished", "auditwebhooks_inv_started"),
-        (24, 48, 24),
+        # 23 hours, and eight parts of the present one.
+        (31, 62, 31),
         strict=True,
     ):
         assert len(plan) == count

@@ -6,6 +6,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from rest_framework.test import APIClient
 
@@ -175,6 +177,81 @@ def test_a_glance_tells_the_same_of_many_at_once(django_assert_num_queries: Any)
             success_rate=told.success_rate, backlog=told.backlog
         )
     assert found[busy.pk].backlog == 2
+
+
+def test_backlogs_are_told_without_the_rates(django_assert_num_queries: Any) -> None:
+    busy, idle = make_webhook(), make_webhook()
+    for status in ("pending", "sending", "failed"):
+        make_invocation(busy, status=status)
+
+    with django_assert_num_queries(1):
+        assert stats.backlogs([busy.pk, idle.pk]) == {busy.pk: 2}
+
+
+def rates(webhooks: list[Webhook], now: Any) -> list[float | None]:
+    found = stats.glances([one.pk for one in webhooks], now)
+    return [found[one.pk].success_rate for one in webhooks]
+
+
+def test_a_glance_is_of_the_last_24_hours_to_the_second() -> None:
+    webhook, now = make_webhook(), timezone.now().replace(minute=20, second=0)
+    for seconds in (1, 600, 1800, 86_400 - 600, 86_400, 86_401):
+        attempt(webhook, started_at=now - timedelta(seconds=seconds))
+    attempt(webhook, status="failed", outcome="tls", started_at=now - timedelta(hours=24))
+
+    # Of five and one, then of four.
+    for minutes, rate in ((0, round(5 / 6, 4)), (1, 1.0), (9, 1.0), (11, 1.0)):
+        then = now + timedelta(minutes=minutes)
+        assert rates([webhook], then) == [rate] == [stats_of(webhook.pk, then).success_rate]
+    then = now + timedelta(minutes=50)
+    attempt(webhook, status="failed", outcome="tls", started_at=then)
+    for minutes, rate in ((50, 0.75), (55, 0.75), (70, 0.75), (180, 0.75)):
+        then = now + timedelta(minutes=minutes)
+        assert rates([webhook], then) == [rate] == [stats_of(webhook.pk, then).success_rate]
+
+
+def test_a_glance_counts_no_hour_again_that_is_over(django_assert_num_queries: Any) -> None:
+    webhook, now = make_webhook(), timezone.now()
+    attempt(webhook, started_at=now - timedelta(hours=5))
+    assert rates([webhook], now) == [1]
+
+    attempt(webhook, started_at=now - timedelta(hours=5), status="failed", outcome="tls")
+    attempt(webhook, started_at=now - timedelta(seconds=1))
+    with django_assert_num_queries(2) as queries:
+        assert rates([webhook], now) == [1]
+    # The last minutes, on both sides of an hour's end perhaps, and those that go out just now.
+    counted = queries.captured_queries[0]["sql"]
+    assert counted.count("GROUP BY") in (2, 3)
+
+
+def test_what_is_kept_is_told_of_whom_it_was_counted_for() -> None:
+    then, now = timezone.now() - timedelta(hours=5), timezone.now()
+    webhooks = [make_webhook() for _number in range(3)]
+    attempt(webhooks[0], started_at=then)
+    attempt(webhooks[2], started_at=then, status="failed", outcome="tls")
+
+    assert rates(webhooks, now) == [1, None, 0]
+    assert rates(webhooks[1:], now) == [None, 0]
+    # A list that is sorted the other way.
+    attempt(webhooks[1], started_at=then)
+    assert rates(webhooks[::-1], now) == [0, None, 1]
+
+
+def test_a_glance_is_answered_by_an_index_alone() -> None:
+    if connection.vendor != "sqlite":
+        pytest.skip("other databases read a small table whole")
+    webhook_ids = [make_webhook().pk for _number in range(3)]
+    with CaptureQueriesContext(connection) as queries:
+        stats.glances(webhook_ids, timezone.now())
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN QUERY PLAN {queries.captured_queries[0]['sql']}")
+        plan = [row[3] for row in cursor.fetchall()]
+
+    index = "SEARCH auditwebhooks_invocation USING COVERING INDEX auditwebhooks_inv_started"
+    found = [step for step in plan if step.startswith(f"{index} (webhook_id=? AND started_at>?")]
+    assert len(found) == queries.captured_queries[0]["sql"].count(" UNION ALL ") + 1
+    # Nothing is sorted.
+    assert not any("TEMP B-TREE" in step for step in plan)
 
 
 def test_of_no_webhook_nothing_is_asked(django_assert_num_queries: Any) -> None:

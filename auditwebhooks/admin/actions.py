@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
@@ -17,7 +16,7 @@ from auditwebhooks import journal
 from auditwebhooks.admin.display import link
 from auditwebhooks.admin.trial import TrialAdmin
 from auditwebhooks.delivery.allowance import refusal, take_test
-from auditwebhooks.delivery.stats import glances
+from auditwebhooks.delivery.stats import backlogs
 from auditwebhooks.delivery.switching import switch
 from auditwebhooks.delivery.trial import send_test, verdict
 from auditwebhooks.enums import Outcome
@@ -71,9 +70,9 @@ class WebhookActions(TrialAdmin):
         self.message_user(request, told, messages.SUCCESS)
 
     def _tell_backlogs(self, request: HttpRequest, switched: Sequence[Webhook]) -> None:
-        found = glances([webhook.pk for webhook in switched], timezone.now())
+        found = backlogs([webhook.pk for webhook in switched])
         for webhook in switched:
-            backlog = found[webhook.pk].backlog
+            backlog = found.get(webhook.pk, 0)
             if backlog:
                 text = ngettext(
                     "%(n)d delivery that was queued for %(name)s waits until it is on again. "

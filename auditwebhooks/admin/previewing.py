@@ -37,6 +37,8 @@ class PreviewAdmin(UnsavedAdmin):
             widget.preview_url = self.url_for("preview", webhook)
             # A page with errors shows the text as it was typed, so the preview does, too.
             widget.preview = context.get("preview") or preview(_typed(form[FIELD].value()))
+            # Above the field, as every error of a form that was refused.
+            widget.is_error_told = widget.preview.error in form.errors.get(FIELD, ())
             if may_choose(request):
                 context["events"] = offered(webhook.event_types if webhook else [])
                 widget.preview_event = choice(request, EVENT, context["events"])

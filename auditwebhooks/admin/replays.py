@@ -8,11 +8,12 @@ from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from auditwebhooks import journal
-from auditwebhooks.admin.display import ReadOnlyAdmin, dot, link, moment
+from auditwebhooks.admin.display import ReadOnlyAdmin, dot, labelled, link, moment
 from auditwebhooks.admin.links import page_of
 from auditwebhooks.admin.resending import may_resend
 from auditwebhooks.delivery.replay import cancel
@@ -29,8 +30,8 @@ class ReplayAdmin(ReadOnlyAdmin):
         "webhook_name",
         "shown_status",
         "progress",
-        "only_failed",
-        "requested_by",
+        "only_what_failed",
+        "requester",
     )
     list_filter = ("status", "created_at")
     ordering = ("-created_at", "-id")
@@ -92,6 +93,17 @@ class ReplayAdmin(ReadOnlyAdmin):
     def progress(self, replay: Replay) -> str:
         numbers = {"queued": replay.queued, "count": replay.count}
         return _("%(queued)d of %(count)d queued") % numbers
+
+    @admin.display(
+        description=gettext_lazy("only failed or never attempted"), ordering="only_failed"
+    )
+    def only_what_failed(self, replay: Replay) -> SafeString:
+        word = _("Yes") if replay.only_failed else _("No")
+        return labelled(capfirst(_("only failed or never attempted")), word)
+
+    @admin.display(description=gettext_lazy("requested by"), ordering="requested_by")
+    def requester(self, replay: Replay) -> SafeString:
+        return labelled(capfirst(_("requested by")), replay.requested_by)
 
     @admin.display(description=gettext_lazy("Webhook"))
     def webhook_link(self, replay: Replay) -> SafeString:

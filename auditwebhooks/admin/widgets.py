@@ -111,6 +111,8 @@ class BodyTemplateInput(forms.Textarea):
     preview_url = ""
     # What is shown before anything is sent.
     preview: Preview | None = None
+    # The form's own list of errors has that of the preview.
+    is_error_told = False
     # The inputs that choose the event, for those who may.
     preview_event: Any = None
 
@@ -124,6 +126,7 @@ class BodyTemplateInput(forms.Textarea):
         context |= {
             "preview_url": self.preview_url,
             "preview": self.preview,
+            "is_error_told": self.is_error_told,
             "preview_event": self.preview_event,
             "payload_fields": FIELDS,
             "models": shown,

@@ -1,26 +1,28 @@
-"""What happened in each of the last hours: one statement each, answered by an index alone.
+"""What happened in each of the last hours: one statement each, answered by an index alone, for
+what is not kept of them.
 
-Each hour is a range of the index. Grouping by the hour would compute it for each row, on SQLite
+Each span is a range of the index. Grouping by the hour would compute it for each row, on SQLite
 in Python.
 """
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from django.db.models import Count, IntegerField, QuerySet, Value
 from django.utils import timezone
 
+from auditwebhooks.delivery import count_cache
+from auditwebhooks.delivery.count_cache import HOUR, Span
 from auditwebhooks.enums import Outcome, Status, Trigger
 from auditwebhooks.models import Event, Invocation
 
 HOURS = 24
-
-_HOUR = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,43 +37,61 @@ def hours(now: datetime) -> list[datetime]:
     """The beginnings of the last hours in the viewer's zone, the present one with them."""
     local = timezone.localtime(now) if timezone.is_aware(now) else now
     begun = timedelta(minutes=local.minute, seconds=local.second, microseconds=local.microsecond)
-    return [now - begun - _HOUR * back for back in reversed(range(HOURS))]
+    return [now - begun - HOUR * back for back in reversed(range(HOURS))]
 
 
-def events_by_hour(starts: Sequence[datetime]) -> list[int]:
+def spans(now: datetime) -> list[Span]:
+    return [Span(start, start + HOUR) for start in hours(now)]
+
+
+def events_by_hour(now: datetime) -> list[int]:
     """How many were recorded."""
-    counted = _count(
-        Event.objects.filter(created_at__gte=start, created_at__lt=start + _HOUR).values(
-            slot=_number(slot)
-        )
-        for slot, start in enumerate(starts)
-    )
-    return [counted.get((slot,), 0) for slot in range(len(starts))]
+    using = Event.objects.db
+    return [number for (number,) in count_cache.counts("events", using, spans(now), now, _events)]
 
 
-def deliveries_by_hour(starts: Sequence[datetime]) -> Deliveries:
+def deliveries_by_hour(now: datetime) -> Deliveries:
     """Attempts of all webhooks by the hour in which they ended."""
+    using = Invocation.objects.db
+    return _deliveries(count_cache.counts("deliveries", using, spans(now), now, _ended))
+
+
+def attempts_by_hour(webhook_id: uuid.UUID, now: datetime) -> Deliveries:
+    """Of one webhook by the hour in which they began."""
+    question, using = f"attempts {webhook_id}", Invocation.objects.db
+    began = partial(_began, webhook_id)
+    return _deliveries(count_cache.counts(question, using, spans(now), now, began))
+
+
+def _events(spans: Sequence[Span]) -> list[count_cache.Count]:
+    counted = _count(
+        Event.objects.filter(created_at__gte=start, created_at__lt=end).values(slot=_number(slot))
+        for slot, (start, end) in enumerate(spans)
+    )
+    return [(counted.get((slot,), 0),) for slot in range(len(spans))]
+
+
+def _ended(spans: Sequence[Span]) -> list[count_cache.Count]:
     ended = _that_count(Invocation.objects.all())
     counted = _count(
-        ended.filter(status=status, finished_at__gte=start, finished_at__lt=start + _HOUR).values(
+        ended.filter(status=status, finished_at__gte=start, finished_at__lt=end).values(
             "status", slot=_number(slot)
         )
-        for slot, start in enumerate(starts)
+        for slot, (start, end) in enumerate(spans)
         for status in (Status.SUCCEEDED, Status.FAILED)
     )
-    return _deliveries(counted, len(starts))
+    return _pairs(counted, len(spans))
 
 
-def attempts_by_hour(webhook_id: uuid.UUID, starts: Sequence[datetime]) -> Deliveries:
-    """Of one webhook by the hour in which they began."""
+def _began(webhook_id: uuid.UUID, spans: Sequence[Span]) -> list[count_cache.Count]:
     theirs = _that_count(Invocation.objects.filter(webhook=webhook_id))
     counted = _count(
-        theirs.filter(started_at__gte=start, started_at__lt=start + _HOUR).values(
+        theirs.filter(started_at__gte=start, started_at__lt=end).values(
             "status", slot=_number(slot)
         )
-        for slot, start in enumerate(starts)
+        for slot, (start, end) in enumerate(spans)
     )
-    return _deliveries(counted, len(starts))
+    return _pairs(counted, len(spans))
 
 
 def _that_count(rows: QuerySet[Invocation]) -> QuerySet[Invocation]:
@@ -93,9 +113,16 @@ def _key(row: dict[str, Any]) -> tuple[Any, ...]:
     return (row["slot"], row["status"]) if "status" in row else (row["slot"],)
 
 
-def _deliveries(counted: dict[tuple[Any, ...], int], slots: int) -> Deliveries:
-    succeeded, failed = (
-        [counted.get((slot, status), 0) for slot in range(slots)]
-        for status in (Status.SUCCEEDED.value, Status.FAILED.value)
-    )
-    return Deliveries(succeeded=succeeded, failed=failed)
+def _pairs(counted: Mapping[tuple[Any, ...], int], slots: int) -> list[count_cache.Count]:
+    return [
+        (
+            counted.get((slot, Status.SUCCEEDED.value), 0),
+            counted.get((slot, Status.FAILED.value), 0),
+        )
+        for slot in range(slots)
+    ]
+
+
+def _deliveries(pairs: Iterable[count_cache.Count]) -> Deliveries:
+    succeeded, failed = zip(*pairs, strict=True)
+    return Deliveries(succeeded=list(succeeded), failed=list(failed))

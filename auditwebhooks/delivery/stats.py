@@ -7,10 +7,13 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from functools import partial
 
-from django.db.models import Count, Q, Value
+from django.db.models import Count, IntegerField, Q, Value
 
+from auditwebhooks.delivery import count_cache
+from auditwebhooks.delivery.count_cache import Span
+from auditwebhooks.delivery.hours import spans
 from auditwebhooks.enums import Outcome, Status, Trigger
 from auditwebhooks.models import Invocation
 from auditwebhooks.querysets import PrimaryQuerySet
@@ -26,7 +29,8 @@ _AT_ONCE = 100
 
 _OPEN = (Status.PENDING, Status.SENDING)
 
-# Of which attempts the success rate is made.
+# Of which attempts the success rate is made, and how many there are of each.
+_OfRate = tuple[int, int]
 _OF_RATE = {
     "succeeded": Count(Value(1), filter=Q(status=Status.SUCCEEDED)),
     "ended": Count(
@@ -86,35 +90,55 @@ def stats_of(webhook_id: uuid.UUID, now: datetime) -> Stats:
 
 def glances(webhook_ids: Collection[uuid.UUID], now: datetime) -> dict[uuid.UUID, Glance]:
     """Of each of the webhooks, by two queries for every hundred of them."""
-    found: dict[uuid.UUID, Glance] = {}
+    counts: dict[uuid.UUID, _OfRate] = {}
     for some in pages(webhook_ids, _AT_ONCE):
-        found |= _glances(some, now)
-    return found
-
-
-def _glances(webhook_ids: Sequence[uuid.UUID], now: datetime) -> dict[uuid.UUID, Glance]:
-    theirs = Invocation.objects.filter(webhook__in=webhook_ids).order_by()
-    counts = {one: numbers for one, *numbers in _counted(webhook_ids, now)}
-    waiting = theirs.filter(status__in=_OPEN).values_list("webhook_id")
-    backlogs = dict(waiting.annotate(number=Count("*")))
+        counts |= _counted(some, now)
+    waiting = backlogs(webhook_ids)
     return {
-        one: Glance(success_rate=_rate(*counts.get(one, (0, 0))), backlog=backlogs.get(one, 0))
+        one: Glance(success_rate=_rate(*counts[one]), backlog=waiting.get(one, 0))
         for one in webhook_ids
     }
 
 
-def _counted(webhook_ids: Sequence[uuid.UUID], now: datetime) -> Iterable[tuple[Any, ...]]:
-    """Webhook, succeeded, ended; not grouped by more, for which SQLite would sort a day's."""
-    # Each webhook is a range of the index. Asked for all of them in one, PostgreSQL would find
-    # them to be most of the table and read all of it.
+def backlogs(webhook_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, int]:
+    """What waits or is being sent, of the webhooks that have any."""
+    found: dict[uuid.UUID, int] = {}
+    for some in pages(webhook_ids, _AT_ONCE):
+        theirs = Invocation.objects.filter(webhook__in=some, status__in=_OPEN).order_by()
+        found |= dict(theirs.values_list("webhook_id").annotate(number=Count("*")))
+    return found
+
+
+def _counted(webhook_ids: Collection[uuid.UUID], now: datetime) -> dict[uuid.UUID, _OfRate]:
+    """Of the whole hours in the window, and of what is before them in it."""
+    ids, whole = sorted(webhook_ids), spans(now)
+    window = [Span(now - WINDOW, whole[0].start), *whole]
+    question = " ".join(["rates", *(one.hex for one in ids)])
+    using = Invocation.objects.db
+    found = count_cache.counts(question, using, window, now, partial(_of_spans, ids))
+    numbers = iter(map(sum, zip(*found, strict=True)))
+    return {one: (next(numbers), next(numbers)) for one in ids}
+
+
+def _of_spans(webhook_ids: Sequence[uuid.UUID], spans: Sequence[Span]) -> list[count_cache.Count]:
+    """Of each span the numbers of one webhook after the other."""
+    theirs = Invocation.objects.filter(webhook__in=webhook_ids).exclude(trigger=Trigger.TEST)
+    # Each span is a range of the index for each webhook. Asked for a day in one, PostgreSQL would
+    # find them to be most of the table and read all of it; not grouped by more, for which SQLite
+    # would sort.
     first, *others = (
-        _attempts(Invocation.objects.filter(webhook=one), now)
+        theirs.filter(started_at__gte=start, started_at__lt=end)
         .order_by()
-        .values_list("webhook_id")
+        .values_list(Value(slot, output_field=IntegerField()), "webhook_id")
         .annotate(**_OF_RATE)
-        for one in webhook_ids
+        for slot, (start, end) in enumerate(spans)
     )
-    return first.union(*others, all=True)
+    rows = first.union(*others, all=True)
+    counted = {(slot, one): of_rate for slot, one, *of_rate in rows}
+    return [
+        tuple(number for one in webhook_ids for number in counted.get((slot, one), (0, 0)))
+        for slot in range(len(spans))
+    ]
 
 
 def kept_and_waiting(webhook_ids: Collection[uuid.UUID]) -> tuple[int, int]:

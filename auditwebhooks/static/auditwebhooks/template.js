@@ -10,12 +10,18 @@ document.addEventListener("DOMContentLoaded", () => {
         const error = editor.querySelector("[data-auditwebhooks-error]");
         const place = editor.querySelector("[data-auditwebhooks-place]");
         const body = editor.querySelector("[data-auditwebhooks-body]");
+        // The form's own list, where that tells the error of the text as it was sent.
+        let told = document.getElementById(editor.dataset.told ?? "");
         const choices = [...editor.querySelectorAll(".auditwebhooks-choice [name]")];
         const names = [area.name, ...choices.map((input) => input.name)];
         let timer = 0;
         let asked = null;
 
         function show(data) {
+            // From now on the text is judged as it is typed.
+            told?.closest(".errors")?.classList.remove("errors");
+            told?.remove();
+            told = null;
             error.textContent = data.error;
             place.dataset.line = data.line ?? "";
             place.dataset.column = data.column ?? "";
@@ -27,7 +33,7 @@ document.addEventListener("DOMContentLoaded", () => {
         }
 
         function mark() {
-            const wrong = error.textContent !== "";
+            const wrong = told !== null || error.textContent !== "";
             place.hidden = place.dataset.line === "";
             area.setAttribute("aria-invalid", String(wrong));
             // What the text made before.
