@@ -19,7 +19,7 @@ __all__ = ["__version__", "context", "paused", "record", "register"]
 def __getattr__(name: str) -> Any:
     # It needs the models, which cannot be imported while apps load.
     if name == "record":
-        from auditwebhooks.capture import record
+        from auditwebhooks.capture.record import record
 
         return record
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

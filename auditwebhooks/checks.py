@@ -13,7 +13,7 @@ from django.core.exceptions import FieldDoesNotExist
 from django.db import router
 from django.db.models import CASCADE, DO_NOTHING, PROTECT, RESTRICT, ManyToManyField
 
-from auditwebhooks.audited import sees_bulk_writes
+from auditwebhooks.capture.audited import sees_bulk_writes
 from auditwebhooks.conf import SETTING, conf, configured
 from auditwebhooks.models import Event
 from auditwebhooks.registry import ModelClass, Options, registry

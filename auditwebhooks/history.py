@@ -9,10 +9,10 @@ from django.db.models import Model, Q
 from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
 
+from auditwebhooks.capture.subject import key_text, subject_of, type_of
 from auditwebhooks.models.event import COLUMN_LENGTH
 from auditwebhooks.registry import ModelClass, registry
 from auditwebhooks.storable import storable
-from auditwebhooks.subject import key_text, subject_of, type_of
 
 # Names in the URL of the list.
 MODEL, KEY = "target_model", "target_id"

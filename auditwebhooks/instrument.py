@@ -9,8 +9,9 @@ from typing import Any
 from django.conf import settings
 from django.db import connections, models, router
 
-from auditwebhooks import capture, members
-from auditwebhooks.audited import audit_managers
+from auditwebhooks.capture import members
+from auditwebhooks.capture.audited import audit_managers
+from auditwebhooks.capture.change import is_recording
 from auditwebhooks.models import Webhook
 from auditwebhooks.receivers import changes, memberships, sessions
 from auditwebhooks.registry import ModelClass, Options, registry
@@ -112,7 +113,7 @@ def _in_transaction(original: Callable[..., None]) -> Callable[..., None]:
 
     @wraps(original)
     def save_base(self: models.Model, *args: Any, **kwargs: Any) -> None:
-        if _is_raw(args, kwargs) or not capture.is_recording():
+        if _is_raw(args, kwargs) or not is_recording():
             return original(self, *args, **kwargs)
         using = _database(self, kwargs.get("using"))
         is_update = bool(kwargs.get("force_update") or kwargs.get("update_fields"))
@@ -153,7 +154,7 @@ def _watched(original: Callable[..., Any]) -> Callable[..., Any]:
     def delete(self: models.Model, *args: Any, **kwargs: Any) -> Any:
         # The host's own may take other arguments than Django's.
         using = kwargs.get("using", args[0] if args else None)
-        if not capture.is_recording() or not (using is None or using in connections):
+        if not is_recording() or not (using is None or using in connections):
             return original(self, *args, **kwargs)
         with changes.deleting(self, _database(self, using)):
             return original(self, *args, **kwargs)

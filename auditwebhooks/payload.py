@@ -14,7 +14,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from auditwebhooks.enums import Action, ActorType, Source
-from auditwebhooks.placeholders import Variables
+from auditwebhooks.templating.placeholders import Variables
 
 JSONObject = Mapping[str, Any]
 

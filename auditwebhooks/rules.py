@@ -26,7 +26,7 @@ from auditwebhooks.exceptions import (
 from auditwebhooks.masking import MASK
 from auditwebhooks.payload import VARIABLES
 from auditwebhooks.storable import is_storable
-from auditwebhooks.templating import compile_template
+from auditwebhooks.templating.template import compile_template
 from auditwebhooks.transport.address import Address, parse_address
 from auditwebhooks.validation import as_expected, compile_path
 

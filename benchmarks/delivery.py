@@ -152,7 +152,7 @@ def record(count: int) -> list[Event]:
 def body_of(webhook: Webhook, event: Event) -> bytes:
     """What the webhook sends for the event."""
     from auditwebhooks.payload import VARIABLES
-    from auditwebhooks.templating import compile_template
+    from auditwebhooks.templating.template import compile_template
 
     return compile_template(webhook.body_template, VARIABLES).render(event.payload).encode()
 

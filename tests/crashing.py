@@ -56,7 +56,8 @@ def always(result: Any) -> bool:
 
 
 def _steps() -> dict[str, Callable[[], None]]:
-    from auditwebhooks import queue, subject, wake
+    from auditwebhooks import queue, wake
+    from auditwebhooks.capture import subject
     from auditwebhooks.delivery import calls, claim, drain, fanout, health, store, turn
     from auditwebhooks.transport.client import _GuardedHTTPConnection
 

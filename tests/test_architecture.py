@@ -32,7 +32,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "tables",
         "extract",
         "identifiers",
-        "template_filters",
+        "templating.filters",
         "delivery.count_cache",
         "models.periods",
         "transport.call",
@@ -40,7 +40,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ),
     # Pure engines, and what is known where a change happens.
     (
-        "placeholders",
+        "templating.placeholders",
         "validation",
         "context",
         "registry",
@@ -49,10 +49,18 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "transport.messages",
         "transport.sockets",
     ),
-    ("templating", "transport.address", "transport.guard", "queue"),
+    ("templating.template", "transport.address", "transport.guard", "queue"),
     # The shape of an event, and a model's values as JSON.
-    ("transport.client", "payload", "snapshot", "receiver"),
-    ("rules", "querysets", "cuts", "statements", "payload_schema", "template_layout"),
+    ("transport.client", "payload", "capture.conversion", "receiver"),
+    (
+        "rules",
+        "querysets",
+        "capture.cuts",
+        "capture.snapshot",
+        "statements",
+        "payload_schema",
+        "templating.layout",
+    ),
     # Tables.
     ("models.fields", "models.event"),
     ("models.webhook", "models.wake", "models.idempotency"),
@@ -60,11 +68,11 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("models.invocation",),
     ("models",),
     ("rows", "event_types"),
-    ("wake", "writes"),
+    ("wake", "capture.writes"),
     # From a change to an event; from an event to an invocation, a call, a verdict, a row.
     (
         "rotation",
-        "cause",
+        "capture.cause",
         "edits",
         "retention",
         "delivery.allowance",
@@ -77,13 +85,20 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "delivery.claim",
         "delivery.switching",
     ),
-    ("recording", "delivery.send", "delivery.fanout", "delivery.stats", "erasure"),
+    ("capture.recording", "delivery.send", "delivery.fanout", "delivery.stats", "erasure"),
     ("delivery.samples",),
-    ("subject", "delivery.again", "delivery.selection", "redaction"),
-    ("capture", "names", "history", "object_fields", "delivery.replay"),
-    ("bulk", "members"),
-    ("upserts",),
-    ("audited",),
+    ("capture.subject", "delivery.again", "delivery.selection", "redaction"),
+    (
+        "capture.change",
+        "capture.names",
+        "capture.object_fields",
+        "history",
+        "delivery.replay",
+    ),
+    ("capture.save", "capture.delete", "capture.record"),
+    ("capture.bulk", "capture.members"),
+    ("capture.upserts",),
+    ("capture.audited",),
     ("delivery.reschedule", "delivery.discard"),
     ("delivery.breaker", "delivery.lane"),
     ("delivery.health",),
@@ -172,6 +187,8 @@ TOP = "auditwebhooks"
 LAZY = {"apps": "ready", "": "__getattr__"}
 
 EMPTY = {
+    "capture",
+    "templating",
     "transport",
     "delivery",
     "receivers",
@@ -285,7 +302,7 @@ def test_only_retention_and_redaction_change_what_was_recorded() -> None:
     }
     assert {name: found for name, found in uses.items() if found} == {
         # The host's rows.
-        "audited": ["_raw_delete"],
+        "capture.audited": ["_raw_delete"],
         # ``_prune`` itself.
         "querysets": ["_raw_delete"],
         # Events; invocations and replays.

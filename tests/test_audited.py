@@ -14,7 +14,8 @@ from django.db import models
 from django.db.models.options import Options
 from django.test.utils import isolate_apps
 
-from auditwebhooks import audited, checks
+from auditwebhooks import checks
+from auditwebhooks.capture import audited
 from auditwebhooks.models import Event, Webhook
 from auditwebhooks.registry import Options as AuditOptions
 from auditwebhooks.registry import Registry

@@ -16,10 +16,11 @@ from django.utils.functional import lazystr
 from django.utils.safestring import mark_safe
 
 import auditwebhooks
-from auditwebhooks import cuts, instrument
+from auditwebhooks import instrument
+from auditwebhooks.capture import cuts
+from auditwebhooks.capture.snapshot import snapshot
 from auditwebhooks.models import Event
 from auditwebhooks.registry import Options, registry
-from auditwebhooks.snapshot import snapshot
 from tests.testapp.models import Article, Everything
 
 pytestmark = pytest.mark.django_db

@@ -19,7 +19,7 @@ from django.db.models.signals import pre_delete
 from django.test.utils import CaptureQueriesContext
 
 import auditwebhooks
-from auditwebhooks import bulk, upserts
+from auditwebhooks.capture import bulk, upserts
 from auditwebhooks.models import Event
 from tests.testapp.models import (
     Account,

@@ -22,7 +22,7 @@ from django.utils import timezone
 from django.utils.functional import SimpleLazyObject
 
 import auditwebhooks
-from auditwebhooks import capture, subject
+from auditwebhooks.capture import change, save, subject
 from auditwebhooks.exceptions import AuditWebhooksError
 from auditwebhooks.models import Event, Webhook
 from auditwebhooks.signals import event_recorded
@@ -603,7 +603,7 @@ def broken_snapshot(monkeypatch: pytest.MonkeyPatch) -> None:
     def explode(*args: object, **kwargs: object) -> None:
         raise UnspeakableError
 
-    monkeypatch.setattr(capture, "changed_fields", explode)
+    monkeypatch.setattr(save, "changed_fields", explode)
 
 
 def test_a_failure_of_ours_is_logged_and_the_event_says_what_is_known(
@@ -862,7 +862,7 @@ class TestAutocommit:
         def explode(*args: object, **kwargs: object) -> None:
             raise UnspeakableError
 
-        monkeypatch.setattr(capture, "write", explode)
+        monkeypatch.setattr(change, "write", explode)
         with pytest.raises(UnspeakableError):
             Article.objects.create(title="Never")
 

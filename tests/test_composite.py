@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from auditwebhooks import bulk
+from auditwebhooks.capture import bulk
 from auditwebhooks.models import Event
 from tests.testapp.models import Seat
 

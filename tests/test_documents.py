@@ -25,7 +25,7 @@ from auditwebhooks.conf import Conf
 from auditwebhooks.enums import ActorType, Outcome, Source
 from auditwebhooks.payload import DEFAULT_TEMPLATE, FIELDS
 from auditwebhooks.registry import Options
-from auditwebhooks.template_filters import FILTERS
+from auditwebhooks.templating.filters import FILTERS
 from benchmarks.peers.__main__ import PEERS
 from tests.documents import (
     PAGES,

@@ -20,7 +20,7 @@ from django.test import RequestFactory
 from django.utils.functional import SimpleLazyObject
 
 import auditwebhooks
-from auditwebhooks.audited import manager_class, queryset_class
+from auditwebhooks.capture.audited import manager_class, queryset_class
 from auditwebhooks.context import Context, within
 from auditwebhooks.models import Event
 from auditwebhooks.receivers import changes

@@ -19,6 +19,7 @@ from django.utils import translation
 from rest_framework.test import APIClient
 
 import auditwebhooks
+from auditwebhooks.capture.subject import type_of
 from auditwebhooks.delivery.again import send_again
 from auditwebhooks.delivery.switching import switch
 from auditwebhooks.delivery.trial import send_test
@@ -27,7 +28,6 @@ from auditwebhooks.payload_schema import json_schema
 from auditwebhooks.receiver import Answer
 from auditwebhooks.registry import Options
 from auditwebhooks.sentences import shown
-from auditwebhooks.subject import type_of
 from tests.catalogs import LANGUAGES, LOCALE, catalog, entries, extract
 from tests.conftest import Inbox
 from tests.factories import make_event, make_invocation, make_webhook

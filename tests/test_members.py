@@ -12,7 +12,8 @@ from django.db.models import Q
 from django.test.utils import CaptureQueriesContext, isolate_apps
 
 import auditwebhooks
-from auditwebhooks import checks, members
+from auditwebhooks import checks
+from auditwebhooks.capture import members
 from auditwebhooks.models import Event
 from auditwebhooks.registry import Options, registry
 from tests.testapp.models import Article, Membership, Tag, Team

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from django.db import models
 
-from auditwebhooks import object_fields as module
-from auditwebhooks.object_fields import ObjectField, object_fields
+from auditwebhooks.capture import object_fields as module
+from auditwebhooks.capture.object_fields import ObjectField, object_fields
 from auditwebhooks.registry import Options, Registry
 from tests.testapp.models import Account, Article, Everything, Seat
 

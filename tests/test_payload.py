@@ -24,7 +24,7 @@ from auditwebhooks.payload import (
     sample,
     time_text,
 )
-from auditwebhooks.templating import compile_template
+from auditwebhooks.templating.template import compile_template
 
 NOW = 1764000000_123456789
 

@@ -10,7 +10,7 @@ from auditwebhooks.delivery.preview import MOST, Preview, preview
 from auditwebhooks.delivery.trial import send_test
 from auditwebhooks.models import Event
 from auditwebhooks.payload import VARIABLES, sample
-from auditwebhooks.templating import compile_template
+from auditwebhooks.templating.template import compile_template
 from tests.conftest import Inbox
 from tests.factories import make_event, make_webhook
 

@@ -20,14 +20,9 @@ from django.utils.translation import gettext_lazy
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from auditwebhooks.capture.conversion import plain, to_json
+from auditwebhooks.capture.snapshot import changed_fields, masked, snapshot
 from auditwebhooks.encryption import ProtectedText, Secret
-from auditwebhooks.snapshot import (
-    changed_fields,
-    masked,
-    plain,
-    snapshot,
-    to_json,
-)
 from tests.testapp.models import Article, Everything
 
 UTC = dt.UTC

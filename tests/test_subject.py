@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rest_framework.authtoken.models import Token
 
+from auditwebhooks.capture.subject import describe, key_text, name_of, subject_of
 from auditwebhooks.registry import Options, registry
-from auditwebhooks.subject import describe, key_text, name_of, subject_of
 from tests.testapp.models import Account, Article, ArticleProxy, Restaurant, Section
 
 MARK = "canary"

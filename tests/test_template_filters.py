@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from auditwebhooks.exceptions import TemplateRenderError
-from auditwebhooks.template_filters import FILTERS, as_json, as_text, moment
-from auditwebhooks.templating import compile_template
+from auditwebhooks.templating.filters import FILTERS, as_json, as_text, moment
+from auditwebhooks.templating.template import compile_template
 
 
 def whole(filters: str, value: Any) -> Any:

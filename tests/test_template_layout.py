@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from auditwebhooks.exceptions import TemplateSyntaxError
 from auditwebhooks.payload import DEFAULT_TEMPLATE
-from auditwebhooks.template_layout import laid_out
-from auditwebhooks.templating import lexemes
+from auditwebhooks.templating.layout import laid_out
+from auditwebhooks.templating.template import lexemes
 
 VALUES = st.recursive(
     st.none()

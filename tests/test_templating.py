@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from auditwebhooks.exceptions import TemplateRenderError, TemplateSyntaxError
 from auditwebhooks.payload import DEFAULT_TEMPLATE, VARIABLES, sample
-from auditwebhooks.templating import compile_template
+from auditwebhooks.templating.template import compile_template
 
 # Texts that break engines which put values into JSON as text.
 HOSTILE = [

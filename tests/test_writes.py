@@ -20,7 +20,8 @@ from django.db.models.signals import post_delete, post_save, pre_delete, pre_sav
 from django.test.utils import CaptureQueriesContext
 
 import auditwebhooks
-from auditwebhooks import instrument, rows, writes
+from auditwebhooks import instrument, rows
+from auditwebhooks.capture import writes
 from auditwebhooks.models import Event
 from tests.testapp.models import Article, ArticleProxy, Cafe, Everything, Place, Seat, Tag
 

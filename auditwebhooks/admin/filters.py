@@ -16,11 +16,11 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from auditwebhooks.capture.subject import type_of
 from auditwebhooks.enums import Action, Outcome, Source, Status, Trigger
 from auditwebhooks.history import KEY, MODEL, events_about
 from auditwebhooks.models import Event, Webhook
 from auditwebhooks.registry import registry
-from auditwebhooks.subject import type_of
 
 Choices = Iterable[tuple[str, Any]]
 

@@ -12,11 +12,11 @@ from django.db.models import Model
 from django.http import HttpRequest
 from django.urls import reverse
 
+from auditwebhooks.capture.subject import type_of
 from auditwebhooks.enums import Action
 from auditwebhooks.event_types import SESSIONS
 from auditwebhooks.models import Event
 from auditwebhooks.registry import ModelClass, registry
-from auditwebhooks.subject import type_of
 
 # Children and proxies whose pages are tried.
 _MOST_PAGES = 5

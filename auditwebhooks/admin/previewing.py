@@ -14,7 +14,7 @@ from auditwebhooks.admin.unsaved import UnsavedAdmin, hide_typed_values, is_aske
 from auditwebhooks.delivery.preview import Preview, preview
 from auditwebhooks.exceptions import TemplateSyntaxError
 from auditwebhooks.models import Webhook
-from auditwebhooks.template_layout import laid_out
+from auditwebhooks.templating.layout import laid_out
 
 FIELD = "body_template"
 # The inputs that choose its event.

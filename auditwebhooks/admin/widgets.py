@@ -9,10 +9,10 @@ from typing import Any
 
 from django import forms
 
+from auditwebhooks.capture.object_fields import ObjectFields, object_fields
 from auditwebhooks.delivery.preview import Preview
 from auditwebhooks.event_types import event_types
 from auditwebhooks.masking import MASK
-from auditwebhooks.object_fields import ObjectFields, object_fields
 from auditwebhooks.payload import FIELDS
 
 _EMPTY_ROWS = 1

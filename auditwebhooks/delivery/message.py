@@ -14,7 +14,7 @@ from auditwebhooks import __version__, signing
 from auditwebhooks.masking import MASK
 from auditwebhooks.models import Webhook
 from auditwebhooks.payload import VARIABLES
-from auditwebhooks.templating import compile_template
+from auditwebhooks.templating.template import compile_template
 from auditwebhooks.transport.messages import Request
 
 USER_AGENT = f"django-auditwebhooks/{__version__}"

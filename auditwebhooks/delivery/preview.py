@@ -10,8 +10,8 @@ from auditwebhooks.exceptions import TemplateRenderError, TemplateSyntaxError
 from auditwebhooks.models import Event
 from auditwebhooks.payload import VARIABLES
 from auditwebhooks.storable import storable
-from auditwebhooks.template_layout import laid_out
-from auditwebhooks.templating import compile_template
+from auditwebhooks.templating.layout import laid_out
+from auditwebhooks.templating.template import compile_template
 
 # Characters of a body that are shown; longer ones would only slow the page down.
 MOST = 65536

@@ -9,7 +9,8 @@ from typing import Any
 from django.db import DEFAULT_DB_ALIAS, connections, models
 from django.db.models.signals import ModelSignal, post_delete, post_save, pre_delete, pre_save
 
-from auditwebhooks import capture, writes
+from auditwebhooks.capture import delete, save, writes
+from auditwebhooks.capture.change import with_before
 from auditwebhooks.enums import Action
 from auditwebhooks.registry import ModelClass, Options
 from auditwebhooks.rows import OnInstance, Rows, fetch_row
@@ -95,10 +96,10 @@ def write(
     attnames, model = change.subject.attnames, change.subject.model
     is_able = writes.update_tells(type(instance), rows.db) and writes.is_whole_table(rows)
     if not values or returning or not is_able:
-        waiting[-1] = capture.with_before(change, fetch_row(model, attnames, pk, rows.db))
+        waiting[-1] = with_before(change, fetch_row(model, attnames, pk, rows.db))
         return None
     row = writes.update_row(rows, pk, values, attnames)
-    waiting[-1] = capture.with_before(change, row)
+    waiting[-1] = with_before(change, row)
     return row is not None
 
 
@@ -145,7 +146,7 @@ def _before_save(
     model = type(instance)
     # Not here: a receiver that comes after this one may write the row.
     tells_before = writes.update_reads(model) and hasattr(model._do_update, TELLS_BEFORE)
-    change = capture.before_save(
+    change = save.before_save(
         instance, using, is_update=waiting.is_update, tells_before=tells_before
     )
     waiting.append(change)
@@ -164,7 +165,7 @@ def _after_save(
         return
     change = waiting.pop()
     if change is not None:
-        capture.after_save(change, instance, using, update_fields)
+        save.after_save(change, instance, using, update_fields)
 
 
 def _before_delete(
@@ -173,24 +174,24 @@ def _before_delete(
     if not connections[using].in_atomic_block:
         return
     watch = _watch_of(instance)
-    change = capture.before_delete(instance, using, tells_before=watch is not None)
+    change = delete.before_delete(instance, using, tells_before=watch is not None)
     if change is None:
         return
     if watch is not None and change.is_unread:
         watch.begin(instance.pk, change.subject.attnames)
-    instance.__dict__[_DELETE] = capture.announce(sender, instance, change, using)
+    instance.__dict__[_DELETE] = delete.announce(sender, instance, change, using)
 
 
 def _after_delete(
     sender: ModelClass, instance: models.Model, using: str = DEFAULT_DB_ALIAS, **kwargs: Any
 ) -> None:
     deletion = instance.__dict__.pop(_DELETE, None)
-    if not isinstance(deletion, capture.Deletion):
+    if not isinstance(deletion, delete.Deletion):
         return
     watch = _watch_of(instance)
     if watch is not None and deletion.change.is_unread:
-        told = capture.with_before(deletion.change, watch.before())
+        told = with_before(deletion.change, watch.before())
         if told is None:
             return
         deletion.change = told
-    capture.after_delete(deletion, instance, using)
+    delete.after_delete(deletion, instance, using)

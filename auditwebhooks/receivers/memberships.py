@@ -9,7 +9,7 @@ from weakref import WeakValueDictionary
 from django.db import DEFAULT_DB_ALIAS, connections, models
 from django.db.models.signals import post_delete, pre_delete
 
-from auditwebhooks import members
+from auditwebhooks.capture import members
 from auditwebhooks.registry import ModelClass
 
 # Where the changes wait on an instance between the two signals.

@@ -9,7 +9,8 @@ from django.contrib import auth
 from django.contrib.auth.signals import user_logged_in, user_logged_out, user_login_failed
 from django.db import models
 
-from auditwebhooks.capture import harmless, record
+from auditwebhooks.capture.change import harmless
+from auditwebhooks.capture.record import record
 from auditwebhooks.context import context, current
 from auditwebhooks.impersonation import impersonator_of
 from auditwebhooks.masking import MASK

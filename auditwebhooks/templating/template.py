@@ -24,7 +24,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
 from auditwebhooks.exceptions import TemplateSyntaxError
-from auditwebhooks.placeholders import (
+from auditwebhooks.templating.filters import as_json
+from auditwebhooks.templating.placeholders import (
     Placeholder,
     PlaceholderError,
     Value,
@@ -32,7 +33,6 @@ from auditwebhooks.placeholders import (
     find,
     read_placeholder,
 )
-from auditwebhooks.template_filters import as_json
 
 # After json.loads has accepted the text, its strings and structure are exactly these.
 _LEXEME = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\]:,]|[^\s{}\[\]:,"]+', re.DOTALL)

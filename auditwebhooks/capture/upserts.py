@@ -11,11 +11,14 @@ from typing import Any
 
 from django.db import connections, models
 
-from auditwebhooks.bulk import PAGE
-from auditwebhooks.capture import harmless, is_recording
+from auditwebhooks.capture.bulk import PAGE
+from auditwebhooks.capture.change import harmless, is_recording
+from auditwebhooks.capture.conversion import AnyField
+from auditwebhooks.capture.names import Names
+from auditwebhooks.capture.recording import Draft, Surroundings, surroundings
+from auditwebhooks.capture.snapshot import changed_fields
+from auditwebhooks.capture.subject import Subject, subject_of, write
 from auditwebhooks.enums import Action
-from auditwebhooks.names import Names
-from auditwebhooks.recording import Draft, Surroundings, surroundings
 from auditwebhooks.registry import ModelClass
 from auditwebhooks.rows import (
     Rows,
@@ -26,8 +29,6 @@ from auditwebhooks.rows import (
     pages,
     take_write_lock,
 )
-from auditwebhooks.snapshot import AnyField, changed_fields
-from auditwebhooks.subject import Subject, subject_of, write
 
 
 def merge(

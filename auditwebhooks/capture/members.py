@@ -19,11 +19,14 @@ from django.db.models import Case, Value, When
 from django.db.models.lookups import In
 from django.db.models.sql.where import WhereNode
 
-from auditwebhooks.capture import harmless, is_going, is_recording
+from auditwebhooks.capture.change import harmless, is_recording
+from auditwebhooks.capture.conversion import to_json
+from auditwebhooks.capture.delete import is_going
+from auditwebhooks.capture.names import Names
+from auditwebhooks.capture.recording import Draft, Surroundings, surroundings
+from auditwebhooks.capture.subject import Subject, is_secret, subject_of, write
 from auditwebhooks.enums import Action
 from auditwebhooks.masking import MASK
-from auditwebhooks.names import Names
-from auditwebhooks.recording import Draft, Surroundings, surroundings
 from auditwebhooks.registry import ModelClass, registry
 from auditwebhooks.rows import (
     Rows,
@@ -37,8 +40,6 @@ from auditwebhooks.rows import (
     read_whole,
     take_write_lock,
 )
-from auditwebhooks.snapshot import to_json
-from auditwebhooks.subject import Subject, is_secret, subject_of, write
 
 T = TypeVar("T")
 

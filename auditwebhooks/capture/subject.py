@@ -11,10 +11,8 @@ from typing import Any, TypeVar
 
 from django.db import connections, models, router, transaction
 
-from auditwebhooks.enums import Action
-from auditwebhooks.masking import MASK, holds_secret
-from auditwebhooks.models import Event
-from auditwebhooks.recording import (
+from auditwebhooks.capture.conversion import AnyField, plain
+from auditwebhooks.capture.recording import (
     Draft,
     Object,
     Surroundings,
@@ -23,8 +21,11 @@ from auditwebhooks.recording import (
     insert_alike,
     insert_all,
 )
+from auditwebhooks.capture.snapshot import masked, snapshot
+from auditwebhooks.enums import Action
+from auditwebhooks.masking import MASK, holds_secret
+from auditwebhooks.models import Event
 from auditwebhooks.registry import ModelClass, Options, registry
-from auditwebhooks.snapshot import AnyField, masked, plain, snapshot
 
 logger = logging.getLogger(__name__)
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+from auditwebhooks.capture.conversion import TOO_DEEP, TooDeep
 from auditwebhooks.payload import JSONObject, Payload, json_text
-from auditwebhooks.snapshot import TOO_DEEP, TooDeep
 
 # The longest stored text of a payload: workers hold many at once, and receivers refuse more.
 MAX_LENGTH = 8 * 1024 * 1024

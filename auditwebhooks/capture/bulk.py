@@ -14,17 +14,20 @@ from typing import Any, TypeVar
 
 from django.db import connections, models
 
-from auditwebhooks.capture import (
+from auditwebhooks.capture.change import (
     Batch,
     batched,
     forget,
     harmless,
     is_recording,
-    must_be_read,
 )
+from auditwebhooks.capture.conversion import AnyField
+from auditwebhooks.capture.names import Names
+from auditwebhooks.capture.recording import Draft, Surroundings, surroundings
+from auditwebhooks.capture.save import must_be_read
+from auditwebhooks.capture.snapshot import changed_fields, snapshot
+from auditwebhooks.capture.subject import Subject, subject_of, write, write_alike
 from auditwebhooks.enums import Action
-from auditwebhooks.names import Names
-from auditwebhooks.recording import Draft, Surroundings, surroundings
 from auditwebhooks.registry import ModelClass
 from auditwebhooks.rows import (
     Rows,
@@ -39,8 +42,6 @@ from auditwebhooks.rows import (
     read_whole,
     take_write_lock,
 )
-from auditwebhooks.snapshot import AnyField, changed_fields, snapshot
-from auditwebhooks.subject import Subject, subject_of, write, write_alike
 
 T = TypeVar("T")
 # Field name -> JSON value, of one row.

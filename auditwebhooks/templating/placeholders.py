@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 from django.utils.translation import gettext as _
 
-from auditwebhooks.template_filters import FILTERS, as_json, as_text
+from auditwebhooks.templating.filters import FILTERS, as_json, as_text
 
 # The paths a template may name. "a.*" allows every path below a: null where there is nothing.
 Variables = tuple[str, ...]

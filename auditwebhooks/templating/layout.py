@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from auditwebhooks.templating import lexemes
+from auditwebhooks.templating.template import lexemes
 
 # Of the seed page's example.
 _STEP = "    "

@@ -17,8 +17,10 @@ from django.db import DatabaseError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import timezone
 
-from auditwebhooks import cuts, wake
-from auditwebhooks.cause import Cause, cause_of
+from auditwebhooks import wake
+from auditwebhooks.capture import cuts
+from auditwebhooks.capture.cause import Cause, cause_of
+from auditwebhooks.capture.conversion import plain
 from auditwebhooks.conf import conf
 from auditwebhooks.context import Actor, actor_of, current, metadata_of, source_of
 from auditwebhooks.enums import ActorType, Source
@@ -27,7 +29,6 @@ from auditwebhooks.models import Event
 from auditwebhooks.models.event import COLUMN_LENGTH
 from auditwebhooks.payload import JSONObject, Mould, Payload, new_event_id, time_text
 from auditwebhooks.signals import event_recorded
-from auditwebhooks.snapshot import plain
 from auditwebhooks.statements import Row, insert_rows, room_for_text
 from auditwebhooks.storable import storable
 

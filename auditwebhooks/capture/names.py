@@ -6,8 +6,8 @@ from typing import Any
 
 from django.db import connections, models
 
+from auditwebhooks.capture.subject import nameless, words_of
 from auditwebhooks.registry import ModelClass
-from auditwebhooks.subject import nameless, words_of
 
 
 class _QueryRefusedError(Exception):

@@ -18,7 +18,7 @@ from django.db.models.manager import BaseManager
 from django.db.models.options import Options, make_immutable_fields_list
 from django.utils.functional import cached_property
 
-from auditwebhooks import bulk, members, upserts
+from auditwebhooks.capture import bulk, members, upserts
 from auditwebhooks.registry import ModelClass
 
 if TYPE_CHECKING:

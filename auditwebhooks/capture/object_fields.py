@@ -11,8 +11,8 @@ from django.db import models
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
+from auditwebhooks.capture.subject import Subject, describe, type_of
 from auditwebhooks.registry import ModelClass, registry
-from auditwebhooks.subject import Subject, describe, type_of
 
 # Pages translate them. The words of JSON themselves stay.
 TYPES = (
