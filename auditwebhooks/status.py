@@ -162,7 +162,7 @@ def _is_to_mend(webhook: Webhook) -> bool:
         health = webhook.health
     except WebhookHealth.DoesNotExist:
         return False
-    is_held = webhook.active and health.is_pausing(webhook)
+    is_held = webhook.active and health.is_pausing(webhook.updated_at)
     return is_held and health.pause_reason == PauseReason.CONFIGURATION
 
 

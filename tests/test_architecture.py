@@ -62,7 +62,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "templating.layout",
     ),
     # Tables.
-    ("models.fields", "models.event"),
+    ("models.fields", "models.event", "models.health"),
     ("models.webhook", "models.wake", "models.idempotency"),
     ("models.replay",),
     ("models.invocation",),

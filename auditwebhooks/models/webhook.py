@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy
 from auditwebhooks import rules
 from auditwebhooks.conf import conf
 from auditwebhooks.encryption import ProtectedText, Secret, rotate
-from auditwebhooks.enums import Method, PauseReason, WebhookType
+from auditwebhooks.enums import Method, WebhookType
 from auditwebhooks.exceptions import EncryptionError, InvalidURLError
 from auditwebhooks.masking import MASK
 from auditwebhooks.models.fields import (
@@ -27,9 +27,10 @@ from auditwebhooks.models.fields import (
     SecretField,
     StoredURL,
 )
+from auditwebhooks.models.health import WebhookHealth
 from auditwebhooks.models.periods import ActivePeriods, StoredPeriod
 from auditwebhooks.payload import DEFAULT_TEMPLATE
-from auditwebhooks.querysets import PrimaryQuerySet, WebhookQuerySet
+from auditwebhooks.querysets import WebhookQuerySet
 from auditwebhooks.transport.address import Address, mask_url, parse_address
 
 # After a rotation both secrets sign, so that receivers can follow without a gap.
@@ -327,7 +328,7 @@ class Webhook(models.Model):
     @property
     def paused_until(self) -> datetime | None:
         """Until when nothing is sent; None when it may send now."""
-        return self._health.paused_until if self._health.is_pausing(self) else None
+        return self._health.paused_until if self._health.is_pausing(self.updated_at) else None
 
     @property
     def pause_reason(self) -> str:
@@ -368,47 +369,3 @@ def _followers(update_fields: Iterable[str]) -> set[str]:
         "signing_secret": {"previous_signing_secret", "previous_signing_secret_until"},
     }
     return {"updated_at"}.union(*(followers.get(name, set()) for name in update_fields))
-
-
-class WebhookHealth(models.Model):
-    """How a webhook's deliveries went. A table of its own: it changes with every delivery, and
-    the configuration must not."""
-
-    webhook = models.OneToOneField(
-        Webhook, on_delete=models.CASCADE, primary_key=True, related_name="health"
-    )
-    last_success_at = models.DateTimeField(null=True)
-    last_failure_at = models.DateTimeField(null=True)
-    consecutive_failures = models.PositiveIntegerField(default=0)
-    # The first failure since the last success.
-    failing_since = models.DateTimeField(null=True)
-    # Of those, the failures that the circuit breaker counts, and the first of them.
-    outages = models.PositiveIntegerField(default=0)
-    outage_since = models.DateTimeField(null=True)
-    # How often the breaker opened since the last success; 0: it is closed.
-    openings = models.PositiveSmallIntegerField(default=0)
-    # The invocation that is tried while it is open.
-    probe_id = models.BigIntegerField(null=True)
-    paused_until = models.DateTimeField(null=True)
-    pause_reason = models.CharField(max_length=20, choices=PauseReason.choices, blank=True)
-    # ``updated_at`` of the configuration that was in use when it was paused.
-    paused_configuration = models.DateTimeField(null=True)
-    disabled_reason = models.CharField(max_length=255, blank=True)
-
-    objects = PrimaryQuerySet.as_manager()
-
-    class Meta:
-        default_permissions = ()
-        verbose_name = gettext_lazy("webhook health")
-        verbose_name_plural = gettext_lazy("webhook health")
-
-    def __str__(self) -> str:
-        return f"{self.webhook_id}"
-
-    def is_pausing(self, webhook: Webhook) -> bool:
-        """Whether the pause still holds: most end when the configuration changes."""
-        if self.paused_until is None or self.paused_until <= timezone.now():
-            return False
-        if self.pause_reason == PauseReason.RETRY_AFTER:
-            return True
-        return self.paused_configuration == webhook.updated_at
