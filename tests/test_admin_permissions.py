@@ -159,3 +159,25 @@ def test_the_logs_are_for_their_viewers(client: Client, permissions: tuple[str, 
         assert client.get(f"/admin/auditwebhooks/{kind}/").status_code == 403
         data = {"action": "send_again", "_selected_action": 1}
         assert client.post(f"/admin/auditwebhooks/{kind}/", data).status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("model", "lookup"),
+    [
+        ("event", "payload_text__contains=a"),
+        ("event", "payload_text__regex=a"),
+        ("invocation", "request_body=sent-body"),
+        ("invocation", "response_body__startswith=answered"),
+        ("invocation", "event__payload_text__contains=a"),
+    ],
+)
+@pytest.mark.parametrize("page", ["", "export/csv/", "send-again/"])
+def test_a_list_does_not_tell_by_its_rows_what_is_in_payloads(
+    client: Client, model: str, lookup: str, page: str
+) -> None:
+    log_in(client, ("view_event", "view_invocation", "resend_invocation"))
+    url = f"/admin/auditwebhooks/{model}/{page}?{lookup}"
+
+    answer = client.post(url) if page.startswith("export") else client.get(url)
+
+    assert answer.status_code == 400
