@@ -214,6 +214,25 @@ def test_an_absolute_range_in_the_viewer_s_zone(client: Client, settings: Any) -
 @pytest.mark.parametrize(
     "query",
     [
+        "?since=2026-03-01T11:00&until=2026-03-01T12:00",
+        # In zones of their own, as a script may ask.
+        "?since=2026-03-01T02:00Z&until=2026-03-01T12:00%2B09:00",
+    ],
+)
+def test_a_range_where_the_host_has_no_time_zones(
+    client: Client, settings: Any, query: str
+) -> None:
+    settings.USE_TZ, settings.TIME_ZONE = False, "Asia/Tokyo"
+    for hour in (10, 11, 12):
+        make_event(target_name=str(hour), created_at=datetime(2026, 3, 1, hour))
+
+    assert shown(client, query) == ["11"]
+    assert shown(client, f"{query}&span=24h") == []
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
         "since=soon",
         "until=0001-01-01T00:00",
         "since=9999-12-31T23:59",

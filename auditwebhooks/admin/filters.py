@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
+from django.conf import settings
 from django.contrib import admin
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import ChangeList
@@ -263,6 +264,8 @@ def _moment(text: str) -> datetime:
         moment = datetime.fromisoformat(text)
         if not 1900 < moment.year < 9000:
             raise ValueError("No database has it in every zone.")
-        return timezone.make_aware(moment) if timezone.is_naive(moment) else moment
+        if timezone.is_aware(moment) == settings.USE_TZ:
+            return moment
+        return timezone.make_aware(moment) if settings.USE_TZ else timezone.make_naive(moment)
     except ValueError as error:
         raise IncorrectLookupParameters from error
