@@ -6,13 +6,17 @@ import html
 import json
 import re
 from typing import Any
+from urllib.parse import unquote as unquote_url
 
 import pytest
+from django.contrib import admin
+from django.contrib.admin.utils import unquote
 from django.contrib.auth.models import Permission, User
-from django.test import Client
+from django.test import Client, RequestFactory
+from django.urls import resolve
 
 import auditwebhooks
-from auditwebhooks.admin import changes
+from auditwebhooks.admin import changes, links
 from auditwebhooks.models import Event, Invocation
 from auditwebhooks.payload import sample
 from tests.factories import make_event, make_invocation, make_webhook
@@ -196,6 +200,17 @@ def test_the_target_s_own_page_is_linked(client: Client, operator: User) -> None
     )
     article.delete()
     assert "/admin/testapp/article/" not in page_of(client, created).split("<main")[1]
+
+
+@pytest.mark.parametrize("key", ["order_40", "a/b", "a\nb", "?#&", "_5F", "Ä ö", "..", 'a"<b>'])
+def test_a_link_leads_to_the_page_of_a_key_of_any_letters(rf: RequestFactory, key: str) -> None:
+    request = rf.get("/admin/")
+    request.user = User(is_staff=True, is_superuser=True)
+
+    url = links.page_of(admin.site, request, Section(pk=key))
+
+    asked = resolve(unquote_url(url)).kwargs["object_id"]
+    assert unquote(asked) == key
 
 
 def test_the_target_of_an_event_of_the_host_s_own(client: Client, operator: User) -> None:
