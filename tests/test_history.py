@@ -193,6 +193,17 @@ def test_keys_that_nothing_has(client: Client, user: User, key: str) -> None:
     assert client.get(f"/admin/auditwebhooks/event/?target_model=%00&target_id={key}")
 
 
+def test_a_key_without_a_model_is_a_column_of_the_log(client: Client, user: User) -> None:
+    make_event(target_name="mine", target_id="7")
+    make_event(target_name="other", target_id="8")
+
+    listed = client.get("/admin/auditwebhooks/event/?target_id=7")
+
+    assert [one.target_name for one in listed.context["cl"].result_list] == ["mine"]
+    # A model without a key is nothing that the log can be asked for.
+    assert client.get("/admin/auditwebhooks/event/?target_model=a.b").status_code == 302
+
+
 def test_a_host_s_own_object_tools_work_on(
     client: Client, user: User, templates_of_the_host: Any, tmp_path: Path
 ) -> None:

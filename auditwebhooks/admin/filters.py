@@ -107,9 +107,12 @@ class ObjectFilter(admin.ListFilter):
         model_admin: Any,
     ) -> None:
         super().__init__(request, params, model, model_admin)
-        given = {name: params.pop(name, [""])[-1] for name in (MODEL, KEY)}
-        if all(given.values()):
-            self.used_parameters.update(given)
+        given = {name: params[name][-1] for name in (MODEL, KEY) if name in params}
+        # One of them alone is no object: ``target_id`` is a column of the log, too.
+        if len(given) == 2:
+            for name, value in given.items():
+                del params[name]
+                self.used_parameters[name] = value
 
     def has_output(self) -> bool:
         return bool(self.used_parameters)
