@@ -99,6 +99,20 @@ def test_what_matches_is_counted_and_sent_when_it_is_confirmed(operator: Client)
     ]
 
 
+def test_the_question_names_every_narrowing_of_the_list(operator: Client) -> None:
+    webhook = make_webhook()
+    make_invocation(webhook, status="failed", response_status=500)
+    make_invocation(webhook, status="failed", response_status=404)
+
+    words = words_of(ask(operator, f"{URL}?response_status=500&status=failed"))
+
+    assert "Status failed" in words
+    assert "Response_status 500" in words
+    assert "1 row matches." in words
+    assert "None: all of the list." not in words_of(ask(operator, f"{URL}?response_status=404"))
+    assert "None: all of the list." in words_of(ask(operator, URL))
+
+
 def test_what_came_after_the_question_is_not_sent(operator: Client) -> None:
     webhook = make_webhook()
     make_invocation(webhook, status="failed")

@@ -158,3 +158,8 @@ def _words(found: LogChangeList) -> Iterator[tuple[str, str]]:
                 yield str(spec.title), str(choice["display"])
         if isinstance(spec, TimeFilter) and (spec.since or spec.until):
             yield str(spec.title), f"{spec.since or '...'} - {spec.until or '...'}"
+    # Columns that a URL names itself, as Django's lists let it.
+    known = {name for spec in found.filter_specs for name in spec.expected_parameters()}
+    for name, values in found.get_filters_params().items():
+        if name not in known:
+            yield name, ", ".join(values)

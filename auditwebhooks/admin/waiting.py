@@ -110,5 +110,5 @@ class WaitingAdmin(ModelAdmin):
         if Invocation not in self.admin_site._registry:
             return ""
         url = reverse(f"{self.admin_site.name}:auditwebhooks_invocation_changelist")
-        query = {"webhook__id__exact": str(webhook.pk), "status__exact": Status.PENDING.value}
+        query = {"webhook": str(webhook.pk), "status": Status.PENDING.value}
         return f"{url}?{urlencode(query)}"
