@@ -121,6 +121,25 @@ class TestListen:
         ):
             call_command("auditwebhooks_listen", "--port", str(receiver.port))
 
+    @pytest.mark.parametrize("encoding", ["utf-8", "cp1252"])
+    def test_what_the_terminal_cannot_show_ends_no_delivery(self, encoding: str) -> None:
+        terminal = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+        command = auditwebhooks_listen.Command(stdout=terminal)
+        with Receiver(on_delivery=command._show) as receiver:
+            body = '{"a": "\\ud800", "b": "ψ"}'.encode()
+            urllib.request.urlopen(receiver.url, data=body).read()  # noqa: S310
+        terminal.seek(0)
+
+        printed = terminal.read()
+
+        assert "\\ud800" in printed
+        assert ("ψ" if encoding == "utf-8" else "\\u03c8") in printed
+
+    @pytest.mark.parametrize("port", ["65536", "-1"])
+    def test_a_port_that_cannot_be_is_told(self, port: str) -> None:
+        with pytest.raises(CommandError, match="0 to 65535"):
+            call_command("auditwebhooks_listen", f"--port={port}")
+
     @pytest.mark.parametrize(
         ("arguments", "words"),
         [

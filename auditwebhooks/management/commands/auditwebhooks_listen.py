@@ -64,6 +64,8 @@ class Command(BaseCommand):
                 f"Certificate and key cannot be used ({error.reason}): both are PEM files, and "
                 "the key belongs to the first certificate."
             ) from None
+        except OverflowError:
+            raise CommandError(f"There is no port {port}: choose 0 to 65535.") from None
         except OSError as error:
             raise CommandError(
                 f"Cannot listen on {host}:{port} ({error.strerror}). Choose another --port."
@@ -83,5 +85,12 @@ class Command(BaseCommand):
             f"Signature {delivery.signature}",
             delivery.readable_body,
         ]
-        self.stdout.write("\n".join(lines))
+        self.stdout.write(_printable("\n".join(lines), self.stdout.encoding))
         self.stdout.flush()
+
+
+def _printable(text: str, encoding: str | None) -> str:
+    """What a terminal cannot show must not end the delivery: JSON spells lone surrogates, and not
+    every terminal knows every letter."""
+    known = encoding or "utf-8"
+    return text.encode(known, "backslashreplace").decode(known)
