@@ -91,6 +91,23 @@ def test_it_is_cancelled(client: Client, running: Replay) -> None:
     assert LogEntry.objects.get().change_message == "Cancelled."
 
 
+@pytest.mark.parametrize("status", ["finished", "cancelled"])
+def test_one_that_has_ended_is_not_said_to_be_cancelled(
+    client: Client, running: Replay, status: str
+) -> None:
+    log_in(client, "resend_invocation")
+    Replay.objects.update(status=status, finished_at=timezone.now())
+
+    page = client.post(URL, {"action": "cancel", "_selected_action": [running.pk]}, follow=True)
+
+    assert [str(one) for one in page.context["messages"]] == [
+        "Nothing was cancelled: it has ended already."
+    ]
+    running.refresh_from_db()
+    assert running.status == status
+    assert not LogEntry.objects.exists()
+
+
 def test_a_viewer_cannot_cancel(client: Client, running: Replay) -> None:
     log_in(client, "view_replay")
     client.post(URL, {"action": "cancel", "_selected_action": [running.pk]})

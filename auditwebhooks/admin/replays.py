@@ -74,9 +74,17 @@ class ReplayAdmin(ReadOnlyAdmin):
 
     @admin.action(permissions=["resend"], description=gettext_lazy("Cancel"))
     def cancel(self, request: HttpRequest, queryset: QuerySet[Replay]) -> None:
-        chosen = list(queryset)
-        ended = sum(cancel(replay) for replay in chosen)
-        journal.note(request.user, chosen, journal.REPLAY_CANCELLED)
+        ended, cancelled = 0, []
+        for replay in queryset:
+            before = replay.finished_at
+            ended += cancel(replay)
+            if replay.status == ReplayStatus.CANCELLED and replay.finished_at != before:
+                cancelled.append(replay)
+        if not cancelled:
+            text = _("Nothing was cancelled: it has ended already.")
+            self.message_user(request, text, messages.INFO)
+            return
+        journal.note(request.user, cancelled, journal.REPLAY_CANCELLED)
         text = ngettext(
             "Cancelled. %d delivery that waited is ended.",
             "Cancelled. %d deliveries that waited are ended.",
