@@ -10,6 +10,8 @@ from django.contrib.auth import get_user_model
 from django.db.models import Model
 from django.utils.translation import gettext_noop
 
+from auditwebhooks.storable import storable
+
 SENT_AGAIN = gettext_noop("Sent again.")
 REPLAY_STARTED = gettext_noop("Started.")
 REPLAY_CANCELLED = gettext_noop("Cancelled.")
@@ -46,7 +48,8 @@ def note_many(user: Any, model: type[Model], message: str) -> None:
             ),
             object_repr=model._meta.verbose_name_raw,
             action_flag=_CHANGE,
-            change_message=message,
+            # The filters of a list are whatever its URL has.
+            change_message=storable(message),
         )
 
 

@@ -218,12 +218,20 @@ def test_it_is_for_the_operators_own_pages_only(viewer: User) -> None:
     assert client.post(f"{EVENTS}export/csv/").status_code == 403
 
 
-@pytest.mark.parametrize("query", ["since=soon", "span=1y", "nonsense=1"])
+@pytest.mark.parametrize("query", ["since=soon", "span=1y", "nonsense=1", "q=%00"])
 def test_a_query_that_cannot_be_leads_back(client: Client, viewer: User, query: str) -> None:
     response = client.post(f"{EVENTS}export/csv/?{query}")
 
     assert (response.status_code, response["Location"]) == (302, EVENTS)
     assert notes() == []
+
+
+def test_a_note_holds_whatever_the_url_has(client: Client, viewer: User) -> None:
+    response = client.post(f"{EVENTS}export/csv/?target_model=a.b&target_id=%00")
+
+    assert response.status_code == 200
+    [(_model, _id, told)] = notes()
+    assert told == "Exported as CSV: target_model=a.b&target_id=\ufffd."
 
 
 def test_it_is_sent_while_it_is_read(

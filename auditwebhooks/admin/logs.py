@@ -34,6 +34,9 @@ class LogChangeList(ChangeList):
     def get_results(self, request: HttpRequest) -> None:
         if not 1 <= self.page_num <= _LAST_PAGE:
             raise IncorrectLookupParameters
+        if request.GET.get(main.SEARCH_VAR) and not self.query:
+            # Django says what is wrong with it, and takes all rows.
+            raise IncorrectLookupParameters
         start = (self.page_num - 1) * self.list_per_page
         rows = rows_between(self.queryset, start, start + self.list_per_page + 1)
         self.has_older = len(rows) > self.list_per_page
