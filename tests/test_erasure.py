@@ -147,6 +147,13 @@ def test_other_texts_are_left(text: str) -> None:
     assert not finder(text)
 
 
+def test_a_text_that_is_nested_too_deep_to_look_into_goes() -> None:
+    finder = Finder({"Ada Lovelace"}, {"5"})
+
+    assert finder("[" * 100_000 + "5" + "]" * 100_000)
+    assert not finder("[" * 100_000 + "]" * 100_000)
+
+
 def test_a_text_that_ends_inside_of_the_person_is_found() -> None:
     finder = Finder({"ada@example.com"})
 
