@@ -234,3 +234,13 @@ def test_a_page_costs_few_queries(
     rows = [failed(webhook=webhook, event=event, attempt=number) for number in range(1, 30)]
     with django_assert_max_num_queries(10):
         page_of(client, rows[0])
+
+
+@pytest.mark.parametrize("depth", range(800, 2000, 100))
+def test_a_body_of_any_depth_is_shown(client: Client, operator: User, depth: int) -> None:
+    """Python 3.12 reads JSON that is nested deeper than it can write."""
+    body = "[" * depth + "]" * depth
+
+    page = page_of(client, failed(response_status=200, response_body=body))
+
+    assert page.count("[") > depth

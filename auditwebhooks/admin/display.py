@@ -133,9 +133,13 @@ def pretty(value: Any) -> str:
     """JSON data, or text that may be JSON, indented in a block; a dash for nothing."""
     if isinstance(value, str):
         try:
-            value = json.loads(value)
+            return _indented(json.loads(value))
         except (ValueError, RecursionError):
             return _block(value)
+    return _indented(value)
+
+
+def _indented(value: Any) -> str:
     return _block(json.dumps(value, indent=2, ensure_ascii=False))
 
 
