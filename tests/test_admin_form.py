@@ -50,9 +50,15 @@ def change_url(webhook: Webhook) -> str:
     return reverse("admin:auditwebhooks_webhook_change", args=[webhook.pk])
 
 
-def test_a_browser_that_saves_what_was_shown_changes_nothing(client: Client) -> None:
+# The API takes values that no row can show: empty ones and such of several lines.
+@pytest.mark.parametrize(
+    "values", [["true", "1"], [" a "], [""], ["a\nb", "", "c"], ["a\r\nb"], ["a\u2028b\x0cc\x85"]]
+)
+def test_a_browser_that_saves_what_was_shown_changes_nothing(
+    client: Client, values: list[str]
+) -> None:
     webhook = make_webhook(
-        response_validators=[{"json_path": "$.data.ok", "expected_values": ["true", "1"]}]
+        response_validators=[{"json_path": "$.data.ok", "expected_values": values}]
     )
     before = Event.objects.count()
 
@@ -64,6 +70,18 @@ def test_a_browser_that_saves_what_was_shown_changes_nothing(client: Client) -> 
     assert present.body_template == webhook.body_template
     assert present.sends_like(webhook)
     assert Event.objects.count() == before
+
+
+def test_only_a_line_break_parts_expected_values(client: Client) -> None:
+    webhook = make_webhook()
+    sent = shown(client.get(change_url(webhook)).content.decode())
+    sent["response_validators-0-path"] = "$.data.ok"
+    sent["response_validators-0-expected"] = "a\u2028b\r\nc"
+
+    assert client.post(change_url(webhook), sent).status_code == 302
+    assert Webhook.objects.get().response_validators == [
+        {"json_path": "$.data.ok", "expected_values": ["a\u2028b", "c"]}
+    ]
 
 
 def test_line_and_column_of_an_error_are_those_of_what_was_typed(client: Client) -> None:

@@ -54,7 +54,7 @@ class ValidatorsFormField(forms.Field):
         ]
 
     def has_changed(self, initial: Any, data: Any) -> bool:
-        return self.clean(data) != (initial or [])
+        return self.clean(data) != self.clean(ValidatorRows.shown(initial))
 
 
 class BodyTemplateFormField(forms.CharField):
@@ -112,7 +112,9 @@ class OrderField(forms.BooleanField):
 
 
 def _lines(text: str) -> list[str]:
-    return [line for line in text.splitlines() if line.strip()]
+    """As browsers and the page's script tell them; ``splitlines()`` knows further ends."""
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    return [line for line in lines if line.strip()]
 
 
 def _bounded(text: Any, bounds: Callable[[], dict[str, Any]]) -> str:
@@ -279,6 +281,13 @@ class WebhookForm(ModelForm):
                 moment=moment(edit.at),
             )
             self.add_error(None, text)
+
+    def clean_response_validators(self) -> list[dict[str, Any]]:
+        """Rows cannot show a value that is empty or has several lines, as the API takes them:
+        what was not touched stays as it is stored."""
+        if "response_validators" not in self.changed_data:
+            return list(self.initial.get("response_validators") or [])
+        return list(self.cleaned_data["response_validators"])
 
     def clean_signing_secret(self) -> str:
         """An empty box keeps what is stored; where nothing is stored there is nothing to keep."""

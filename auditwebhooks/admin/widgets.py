@@ -95,6 +95,11 @@ class ValidatorRows(RowsWidget):
     parts = ("path", "expected")
 
     def rows_of(self, value: Any) -> Iterable[Mapping[str, Any]]:
+        return self.shown(value)
+
+    @staticmethod
+    def shown(value: Any) -> list[dict[str, str]]:
+        """Of stored validators, or of rows as they were sent."""
         return [
             row
             if "path" in row
