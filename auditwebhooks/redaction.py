@@ -7,6 +7,7 @@ be begun again. No event goes and none changes its place.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from itertools import chain
@@ -18,7 +19,7 @@ from django.db.models import Q
 from auditwebhooks.enums import ActorType, Status, Trigger
 from auditwebhooks.erasure import Finder, Person, as_json_text, erased, traces
 from auditwebhooks.masking import MASK
-from auditwebhooks.models import Event, Invocation, Replay
+from auditwebhooks.models import Event, IdempotencyKey, Invocation, Replay
 from auditwebhooks.models.event import COLUMN_LENGTH
 from auditwebhooks.payload import json_text
 from auditwebhooks.querysets import EventQuerySet
@@ -74,6 +75,7 @@ def redact(
     total = Redacted(invocations=_redact_tests(person, told, dry_run=dry_run))
     if not dry_run:
         _redact_replays(person)
+        _redact_answers(person, told)
     for ids, is_own in batches:
         total += _redact(ids, person, is_own=is_own, dry_run=dry_run)
         on_batch(total)
@@ -159,6 +161,19 @@ def _redact_replays(person: Person) -> None:
     # Collations take other texts for the same.
     theirs = [pk for pk, who in asked if who in texts]
     rows.filter(pk__in=theirs).update(requested_by=MASK)
+
+
+def _redact_answers(person: Person, told: Collection[str]) -> None:
+    """What the API has answered and keeps for whoever asks the same again: tests with their
+    bodies, and replays."""
+    finder = Finder(person.texts | set(told))
+    kept = IdempotencyKey.objects.primary().exclude(answer="")
+    for keys in pages(kept.order_by("pk").values_list("pk", flat=True), _ROWS):
+        for row in kept.filter(pk__in=keys):
+            answer = json.loads(row.answer)
+            redacted = finder.without(answer)
+            if redacted != answer:
+                kept.filter(pk=row.pk).update(answer=json_text(redacted))
 
 
 def _redact(ids: list[int], person: Person, *, is_own: bool, dry_run: bool) -> Redacted:

@@ -14,7 +14,7 @@ import auditwebhooks
 from auditwebhooks import redaction, rows
 from auditwebhooks.delivery import replay
 from auditwebhooks.delivery.selection import Selection
-from auditwebhooks.models import Event, Invocation, Replay
+from auditwebhooks.models import Event, IdempotencyKey, Invocation, Replay
 from auditwebhooks.redaction import Redacted, redact
 from tests.factories import make_event, make_invocation, make_webhook
 from tests.testapp.models import Article
@@ -285,3 +285,23 @@ def test_an_address_is_hers_in_tests_too() -> None:
 
     test.refresh_from_db()
     assert test.request_body == "***"
+
+
+def test_she_goes_from_the_answers_that_the_api_keeps(ada: User) -> None:
+    test = {"result": "Test successful", "invocation": {"id": 7, "request_body": f"of {ID}"}}
+    for number, answer in enumerate((test, {"requested_by": "bob"}, None)):
+        IdempotencyKey.objects.create(
+            digest=str(number),
+            body_digest="",
+            answer="" if answer is None else json.dumps(answer),
+            created_at=timezone.now(),
+        )
+
+    redact(ID)
+
+    kept = IdempotencyKey.objects.order_by("pk").values_list("answer", flat=True)
+    assert [answer and json.loads(answer) for answer in kept] == [
+        {"result": "Test successful", "invocation": {"id": 7, "request_body": "***"}},
+        {"requested_by": "bob"},
+        "",
+    ]
