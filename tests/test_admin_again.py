@@ -62,6 +62,18 @@ def test_what_was_not_sent_is_told_with_its_reason(operator: Client) -> None:
     ]
 
 
+@pytest.mark.parametrize("url", [EVENTS, INVOCATIONS])
+def test_it_is_told_that_a_row_is_gone(operator: Client, url: str) -> None:
+    """Its page was open while it was pruned."""
+    data = {"action": "send_again", "_selected_action": ["7"], "_back": "1"}
+
+    page = operator.post(url, data, follow=True)
+
+    told = [str(message) for message in page.context["messages"]]
+    assert told == ["Nothing of it can be sent again."]
+    assert not Invocation.objects.exists()
+
+
 def test_it_is_told_that_sending_is_switched_off(operator: Client, configure: Any) -> None:
     configure(SEND=False)
     row = make_invocation(make_webhook(), status="failed")

@@ -65,6 +65,9 @@ class ResendingAdmin(ReadOnlyAdmin):
 
     def tell(self, request: HttpRequest, again: Again) -> None:
         count = len(again.queued)
+        if not (count or again.refused):
+            # The rows went meanwhile.
+            self.message_user(request, _("Nothing of it can be sent again."), messages.WARNING)
         if count:
             text = ngettext("%d delivery is queued.", "%d deliveries are queued.", count)
             self.message_user(request, text % count, messages.SUCCESS)
