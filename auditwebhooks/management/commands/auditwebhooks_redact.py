@@ -19,8 +19,8 @@ Events whose actor has this id: id, name, ip, user_agent, actor_pk and impersona
 "***". In these events, and in those about the person's own record (found by the key of the user),
 every value that is exactly the id or a name that was recorded with it becomes "***", at any depth.
 In the invocations of all these events the message and the bodies that hold id, name, address or
-browser become "***" as a whole. So does who asked for a replay, and what holds them in answers that
-the API keeps for an Idempotency-Key.
+browser become "***" as a whole. So does who asked for a replay, and what holds them in answers
+that the API keeps for an Idempotency-Key.
 
 Events are neither deleted nor moved. It can be stopped and run again.
 
