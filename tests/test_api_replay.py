@@ -131,6 +131,10 @@ def test_a_replay_is_cancelled() -> None:
     assert list(messages) == ["Started.", "Cancelled."]
     again = client.post(url_of(webhook, f"{made['id']}/cancel/"), {"x": 1}, format="json")
     assert again.status_code == 400
+    # It has ended, so nothing is done and nothing is noted.
+    again = client.post(url_of(webhook, f"{made['id']}/cancel/"))
+    assert (again.status_code, again.json()["status"]) == (200, "cancelled")
+    assert list(messages.all()) == ["Started.", "Cancelled."]
 
 
 def test_a_replay_of_another_webhook_is_not_found() -> None:

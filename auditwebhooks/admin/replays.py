@@ -74,23 +74,19 @@ class ReplayAdmin(ReadOnlyAdmin):
 
     @admin.action(permissions=["resend"], description=gettext_lazy("Cancel"))
     def cancel(self, request: HttpRequest, queryset: QuerySet[Replay]) -> None:
-        ended, cancelled = 0, []
-        for replay in queryset:
-            before = replay.finished_at
-            ended += cancel(replay)
-            if replay.status == ReplayStatus.CANCELLED and replay.finished_at != before:
-                cancelled.append(replay)
-        if not cancelled:
+        ended = {one: number for one in queryset if (number := cancel(one)) is not None}
+        if not ended:
             text = _("Nothing was cancelled: it has ended already.")
             self.message_user(request, text, messages.INFO)
             return
-        journal.note(request.user, cancelled, journal.REPLAY_CANCELLED)
+        journal.note(request.user, list(ended), journal.REPLAY_CANCELLED)
+        number = sum(ended.values())
         text = ngettext(
             "Cancelled. %d delivery that waited is ended.",
             "Cancelled. %d deliveries that waited are ended.",
-            ended,
+            number,
         )
-        self.message_user(request, text % ended, messages.SUCCESS)
+        self.message_user(request, text % number, messages.SUCCESS)
 
     @admin.display(description=gettext_lazy("Status"), ordering="status")
     def shown_status(self, replay: Replay) -> SafeString:

@@ -277,8 +277,8 @@ class WebhookViewSet(JSONView, TaggedViewSet):
         """End a replay and what waits of it."""
         NoFields(data=request.data).is_valid(raise_exception=True)
         found = get_object_or_404(Replay.objects.all(), pk=replay_id, webhook=self.get_object())
-        replay.cancel(found)
-        journal.note(request.user, [found], journal.REPLAY_CANCELLED)
+        if replay.cancel(found) is not None:
+            journal.note(request.user, [found], journal.REPLAY_CANCELLED)
         return Response(ReplaySerializer(found).data)
 
     def _chosen(self) -> Event | None:

@@ -47,7 +47,7 @@ def discard(webhook_id: uuid.UUID) -> Discarded:
     started = time.monotonic()
     if not Webhook.objects.primary().filter(pk=webhook_id, active=False).exists():
         return Discarded(ended=0, complete=True)
-    ended = sum(replay.cancel(one) for one in _running(webhook_id))
+    ended = sum(replay.cancel(one) or 0 for one in _running(webhook_id))
     after: datetime | None = None
     while True:
         found, changed, after = _batch(webhook_id, after)

@@ -53,9 +53,9 @@ def start(webhook: Webhook, selection: Selection, requested_by: str) -> Replay:
     return replay
 
 
-def cancel(replay: Replay) -> int:
-    """End the replay and what waits of it; how many attempts that were. What is being sent is
-    sent. The given object is brought up to date."""
+def cancel(replay: Replay) -> int | None:
+    """End the replay and what waits of it; how many attempts that were. None: it had ended, and
+    nothing waited. What is being sent is sent. The given object is brought up to date."""
     using = router.db_for_write(Replay)
     with transaction.atomic(using=using):
         take_write_lock(connections[using], Replay)
@@ -65,11 +65,12 @@ def cancel(replay: Replay) -> int:
             webhook=present.webhook_id, status=Status.PENDING, replay=present
         )
         ended = waiting.cancel(CANCELLED)
-        if ended or present.status == ReplayStatus.RUNNING:
+        is_cancelled = ended > 0 or present.status == ReplayStatus.RUNNING
+        if is_cancelled:
             _end(present, ReplayStatus.CANCELLED)
             present.save(using=using, update_fields=["status", "finished_at"])
     replay.status, replay.finished_at = present.status, present.finished_at
-    return ended
+    return ended if is_cancelled else None
 
 
 def is_due() -> bool:
