@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from math import ceil
 from typing import Any
 
-from django.core.checks import CheckMessage
+from django.core.checks import CheckMessage, Error
 from django.core.checks import Warning as CheckWarning
 from django.db import connections, router
 
@@ -24,12 +24,22 @@ _SQLITE_TIMEOUT = 10
 
 def check_cluster(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
     cluster = queue.cluster()
-    return [*_repetitions(cluster), *_silences(cluster), *_pools()]
+    return [*_unknown_broker(cluster), *_repetitions(cluster), *_silences(cluster), *_pools()]
 
 
 def check_deployment(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
     cluster = queue.cluster()
     return [*_failures(cluster), *_slow_broker(cluster), *_sqlite(cluster)]
+
+
+def _unknown_broker(cluster: Cluster) -> Iterator[CheckMessage]:
+    if cluster.orm is not None and cluster.orm not in connections.settings:
+        yield Error(
+            f"Q_CLUSTER['orm'] is {cluster.orm!r}, which is no database of DATABASES: no worker "
+            "can be called.",
+            hint=f"Name one of {', '.join(sorted(connections.settings))}.",
+            id="auditwebhooks.E009",
+        )
 
 
 def longest_wait(cluster: Cluster) -> int:
@@ -108,7 +118,7 @@ def _slow_broker(cluster: Cluster) -> Iterator[CheckMessage]:
             hint='For example "socket_timeout": 5.',
             id="auditwebhooks.W017",
         )
-    if cluster.orm is None:
+    if cluster.orm not in connections.settings:
         return
     settings = connections[cluster.orm].settings_dict
     if settings["CONN_MAX_AGE"] == 0 and not _options(cluster.orm).get("pool"):
@@ -121,7 +131,8 @@ def _slow_broker(cluster: Cluster) -> Iterator[CheckMessage]:
 
 
 def _sqlite(cluster: Cluster) -> Iterator[CheckMessage]:
-    for alias in sorted({router.db_for_write(Event), cluster.orm or router.db_for_write(Event)}):
+    used = {router.db_for_write(Event), cluster.orm}
+    for alias in sorted(one for one in connections.settings if one in used):
         missing = list(_missing_on_sqlite(alias))
         if missing:
             yield CheckWarning(

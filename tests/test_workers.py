@@ -103,6 +103,13 @@ def test_they_are_registered(cluster: Callable[..., None]) -> None:
     assert ids(deploy=True) >= {"auditwebhooks.W013", "auditwebhooks.W016"}
 
 
+def test_a_broker_in_a_database_that_there_is_not(cluster: Callable[..., None]) -> None:
+    cluster(ORM="queue")
+
+    assert told() == ["E009"]
+    assert told(deploy=True) == []
+
+
 # --- what is run twice --------------------------------------------------------------------
 
 
