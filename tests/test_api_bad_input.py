@@ -234,7 +234,7 @@ def test_a_value_is_tested_or_refused_as_it_is_saved_or_refused(
     """Nothing is called for a value that could not be saved."""
     called: list[Webhook] = []
     monkeypatch.setattr(
-        "auditwebhooks.api.views.send_test",
+        "auditwebhooks.api.webhooks.send_test",
         lambda webhook, event: called.append(webhook) or refuse(),
     )
 

@@ -147,7 +147,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "api.index",
     ),
     ("api.answers",),
-    ("api.views",),
+    ("api.logs", "api.webhooks"),
     (
         "admin.history",
         "templatetags.auditwebhooks_dashboard",

@@ -12,7 +12,7 @@ from django.db import OperationalError, connection, connections
 from django.utils import timezone
 from rest_framework.test import APIClient
 
-from auditwebhooks.api import idempotency, views
+from auditwebhooks.api import idempotency, logs
 from auditwebhooks.models import IdempotencyKey, Invocation, Replay
 from auditwebhooks.receiver import Answer
 from tests.conftest import Inbox
@@ -259,7 +259,7 @@ def test_a_write_of_another_meanwhile_fails_nothing(
             IdempotencyKey.objects.create(digest="1", body_digest="2", created_at=timezone.now())
         connections.close_all()
 
-    original = views.send_again
+    original = logs.send_again
 
     def disturbed(invocations: list[Invocation]) -> Any:
         thread = threading.Thread(target=another_writes)
@@ -267,7 +267,7 @@ def test_a_write_of_another_meanwhile_fails_nothing(
         thread.join(30)
         return original(invocations)
 
-    monkeypatch.setattr(views, "send_again", disturbed)
+    monkeypatch.setattr(logs, "send_again", disturbed)
 
     assert post(client, again_url(failed)).status_code == 201
     assert made() == 1

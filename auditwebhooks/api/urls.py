@@ -3,9 +3,10 @@ from rest_framework.routers import SimpleRouter
 from rest_framework.views import APIView
 
 from auditwebhooks.api.index import Index
+from auditwebhooks.api.logs import EventViewSet, InvocationViewSet
 from auditwebhooks.api.openapi import IS_INSTALLED
-from auditwebhooks.api.views import EventViewSet, InvocationViewSet, WebhookViewSet
 from auditwebhooks.api.vocabulary import EventTypes, PayloadSchema
+from auditwebhooks.api.webhooks import WebhookViewSet
 
 app_name = "auditwebhooks"
 

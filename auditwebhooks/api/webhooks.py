@@ -1,21 +1,21 @@
-"""Viewsets. Authentication is the host's; everything else is set here, whatever the host's
-REST_FRAMEWORK says."""
+"""The viewset of webhooks: their configuration, tests, secrets, figures and replays.
+
+Authentication is the host's; everything else is set here, whatever the host's REST_FRAMEWORK says.
+"""
 
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from rest_framework import mixins, viewsets
 from rest_framework.decorators import action
-from rest_framework.exceptions import NotFound, PermissionDenied, Throttled, ValidationError
+from rest_framework.exceptions import NotFound, Throttled, ValidationError
 from rest_framework.generics import get_object_or_404
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.status import HTTP_201_CREATED, HTTP_202_ACCEPTED
+from rest_framework.status import HTTP_202_ACCEPTED
 
 from auditwebhooks import journal
 from auditwebhooks.api.answers import (
@@ -25,13 +25,7 @@ from auditwebhooks.api.answers import (
     StatsSerializer,
 )
 from auditwebhooks.api.etags import TaggedViewSet
-from auditwebhooks.api.filters import (
-    EventFilter,
-    InvocationFilter,
-    KnownFilters,
-    WebhookFilter,
-    refuse_unknown,
-)
+from auditwebhooks.api.filters import KnownFilters, WebhookFilter, refuse_unknown
 from auditwebhooks.api.idempotency import idempotent
 from auditwebhooks.api.openapi import (
     ETAG,
@@ -45,7 +39,7 @@ from auditwebhooks.api.openapi import (
     operations,
     query,
 )
-from auditwebhooks.api.pages import BY_ID, BY_TIME, Pages
+from auditwebhooks.api.pages import BY_TIME, Pages
 from auditwebhooks.api.parsing import JSONView
 from auditwebhooks.api.permissions import (
     EVENT,
@@ -56,8 +50,6 @@ from auditwebhooks.api.permissions import (
     ModelPermissions,
 )
 from auditwebhooks.api.serializers import (
-    EventSerializer,
-    InvocationSerializer,
     NoFields,
     ReplaySerializer,
     SelectionSerializer,
@@ -67,54 +59,15 @@ from auditwebhooks.api.serializers import (
 )
 from auditwebhooks.context import describe_actor
 from auditwebhooks.delivery import replay
-from auditwebhooks.delivery.again import send_again
 from auditwebhooks.delivery.allowance import refusal, take_test
 from auditwebhooks.delivery.samples import recorded
 from auditwebhooks.delivery.stats import stats_of
 from auditwebhooks.delivery.trial import send_test, verdict
 from auditwebhooks.exceptions import EncryptionError
-from auditwebhooks.models import Event, Invocation, Replay, Webhook
+from auditwebhooks.models import Event, Replay, Webhook
 from auditwebhooks.rotation import rotate_signing_secret
-from auditwebhooks.seeing import BODIES, SEE_PAYLOAD, may_see_payload
-
-if TYPE_CHECKING:
-    GenericViewSet = viewsets.GenericViewSet[Any]
-    Listed = mixins.ListModelMixin
-else:
-    GenericViewSet = viewsets.GenericViewSet
-    Listed = mixins.ListModelMixin
 
 _EVENT = query(EVENT, "The event_id of a recorded event to send in place of the mock one.")
-
-# What a list leaves out unless it is asked for: ?include=body.
-INCLUDE, BODY = "include", "body"
-
-
-class LogViewSet(JSONView, Listed, mixins.RetrieveModelMixin, GenericViewSet):
-    """Rows that are added and read, by the million: every list goes along an index."""
-
-    permission_classes = [ModelPermissions]
-    pagination_class = Pages
-    orderings = {**BY_TIME, **BY_ID}
-    filter_backends = [KnownFilters]
-    # Filters whose index goes on by ID. The others go along the time.
-    filters_by_id: frozenset[str]
-    # Serialized fields that take the right to see payloads.
-    payload_fields: tuple[str, ...]
-
-    def get_serializer_context(self) -> dict[str, Any]:
-        return {**super().get_serializer_context(), "left_out": self.left_out()}
-
-    def left_out(self) -> tuple[str, ...]:
-        # The OpenAPI schema tells of all that there may be.
-        if getattr(self, "swagger_fake_view", False) or may_see_payload(self.request.user):
-            return ()
-        return self.payload_fields
-
-    def default_ordering(self, request: Request) -> str:
-        """Newest first; both orders are the same but for rows of concurrent transactions."""
-        given = {name for name, value in request.query_params.items() if value}
-        return "-id" if given & self.filters_by_id else "-created_at"
 
 
 @operations(
@@ -311,85 +264,3 @@ class WebhookViewSet(JSONView, TaggedViewSet):
                 "invocation": TestedInvocationSerializer(invocation).data,
             }
         )
-
-
-@operations(
-    list=operation(
-        "invocations_list",
-        {200: InvocationSerializer(many=True)},
-        refuses=[400],
-        parameters=[query(INCLUDE, "Have request_body and response_body told, too.", [BODY])],
-    ),
-    retrieve=operation("invocations_read", {200: InvocationSerializer}, refuses=[404]),
-)
-@described
-class InvocationViewSet(LogViewSet):
-    """Attempts: what was sent, what came back, and why it was judged so."""
-
-    queryset = Invocation.objects.all()
-    serializer_class = InvocationSerializer
-    filterset_class = InvocationFilter
-    filters_by_id = frozenset({"webhook", "event"})
-    payload_fields = BODIES
-    own_parameters = (INCLUDE,)
-
-    def get_queryset(self) -> QuerySet[Invocation]:
-        return super().get_queryset().defer(*self.left_out())
-
-    def left_out(self) -> tuple[str, ...]:
-        """A list has the bodies where they are asked for, one invocation always."""
-        left_out = super().left_out()
-        if self.action != "list" or getattr(self, "swagger_fake_view", False):
-            return left_out
-        asked = set(self.request.query_params.get(INCLUDE, "").split(",")) - {""}
-        if asked - {BODY}:
-            raise ValidationError({INCLUDE: [_("Only body can be included.")]})
-        if asked and left_out:
-            raise PermissionDenied(_("Bodies take the permission %s.") % SEE_PAYLOAD)
-        return () if asked else BODIES
-
-    @operation(
-        "invocations_send_again",
-        {201: InvocationSerializer},
-        refuses=[*OF_A_BODY, 404, 409, 422],
-        parameters=[IDEMPOTENCY_KEY],
-        request=None,
-    )
-    @action(detail=True, methods=["post"], url_path="send-again", permission_classes=[MayResend])
-    @idempotent(atomic=True)
-    def send_again(self, request: Request, pk: str) -> Response:
-        """Queue a new chain for the invocation's event and webhook; answers its first attempt."""
-        NoFields(data=request.data).is_valid(raise_exception=True)
-        invocation = self.get_object()
-        again = send_again([invocation])
-        if again.refused:
-            raise ValidationError({one.field: [one.reason] for one in again.refused})
-        journal.note(request.user, [invocation], journal.SENT_AGAIN)
-        return Response(self.get_serializer(again.queued[0]).data, status=HTTP_201_CREATED)
-
-
-@operations(
-    list=operation("events_list", {200: EventSerializer(many=True)}, refuses=[400]),
-    retrieve=operation("events_read", {200: EventSerializer}, refuses=[404]),
-)
-@described
-class EventViewSet(LogViewSet):
-    """The audit log: one event for each change."""
-
-    queryset = Event.objects.all()
-    serializer_class = EventSerializer
-    filterset_class = EventFilter
-    filters_by_id = frozenset({"id", "event_type", "actor_id", "target_id", "target_type"})
-    payload_fields = ("payload",)
-    lookup_field = "event_id"
-
-    def get_queryset(self) -> QuerySet[Event]:
-        rows: QuerySet[Event] = super().get_queryset()
-        return rows.defer("payload_text") if self.left_out() else rows
-
-    def get_object(self) -> Event:
-        if "\x00" in self.kwargs["event_id"]:
-            # PostgreSQL looks for no such text.
-            raise NotFound
-        event: Event = super().get_object()
-        return event
