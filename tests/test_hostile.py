@@ -488,9 +488,11 @@ def test_phases_are_timed(configure: Any, certificate: dict[str, str]) -> None:
     assert set(first.timings) == {"resolve", "connect", "tls", "wait", "read"}
     assert set(second.timings) == {"wait", "read"}
     for response in (first, second):
-        # Clocks of two threads differ by a little.
-        assert response.timings["wait"] > 95
-        assert response.timings["read"] > 195
+        # Clocks of two threads differ by a little, and a busy machine comes late to the head.
+        wait, read = response.timings["wait"], response.timings["read"]
+        assert wait > 95
+        assert read > 100
+        assert wait + read > 290
         assert abs(sum(response.timings.values()) - response.duration_ms) < 5
 
 
