@@ -9,7 +9,7 @@ from typing import Any
 from django.conf import settings
 from django.db import connections, models, router
 
-from auditwebhooks.capture import members
+from auditwebhooks.capture import members, relation
 from auditwebhooks.capture.audited import audit_managers
 from auditwebhooks.capture.change import is_recording
 from auditwebhooks.models import Webhook
@@ -33,7 +33,7 @@ def audit(model: ModelClass) -> None:
         if audited is not None:
             changes.connect(sender, audited[1])
             audit_managers(sender)
-    for through in members.watch(model):
+    for through in relation.watch(model):
         _watch(through)
     if model._meta.label_lower == settings.AUTH_USER_MODEL.lower():
         sessions.connect(model)

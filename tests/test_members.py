@@ -13,7 +13,7 @@ from django.test.utils import CaptureQueriesContext, isolate_apps
 
 import auditwebhooks
 from auditwebhooks import checks
-from auditwebhooks.capture import members
+from auditwebhooks.capture import owners, relation
 from auditwebhooks.models import Event
 from auditwebhooks.registry import Options, registry
 from tests.testapp.models import Article, Membership, Tag, Team
@@ -241,7 +241,7 @@ def test_groups_of_a_user_are_told() -> None:
 def test_long_lists_are_told_as_numbers(
     article: Article, tags: list[Tag], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(members, "LISTED", 2)
+    monkeypatch.setattr(owners, "LISTED", 2)
     a, b, c = (tag.pk for tag in tags)
     article.tags.add(tags[1])
     article.tags.add(tags[2])
@@ -258,7 +258,7 @@ def test_long_lists_are_told_as_numbers(
 def test_many_owners_are_told_page_by_page(
     tags: list[Tag], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(members, "_PAGE", 2)
+    monkeypatch.setattr(owners, "_PAGE", 2)
     with auditwebhooks.paused():
         articles = [Article.objects.create(title=str(number)) for number in range(5)]
         tags[0].articles.set(articles)
@@ -278,7 +278,7 @@ def test_many_owners_are_told_page_by_page(
 def test_many_rows_of_a_model_in_between_are_told_page_by_page(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(members, "_PAGE", 2)
+    monkeypatch.setattr(owners, "_PAGE", 2)
     with auditwebhooks.paused():
         user = User.objects.create(username="ada")
         teams = [Team.objects.create(name=str(number)) for number in range(5)]
@@ -395,7 +395,7 @@ def test_in_autocommit_change_and_event_commit_together(
         raise ZeroDivisionError
 
     configure(STRICT=True)
-    monkeypatch.setattr(members, "write", explode)
+    monkeypatch.setattr(owners, "write", explode)
     through = Article.tags.through
     with pytest.raises(ZeroDivisionError):
         article.tags.add(tag)
@@ -435,5 +435,5 @@ def test_a_many_to_many_field_that_is_none_of_django_s_is_left_alone() -> None:
             app_label = "testapp"
 
     assert [one.name for one in Shelf._meta.many_to_many] == ["labels"]
-    assert list(members.watch(Shelf)) == []
+    assert list(relation.watch(Shelf)) == []
     assert not checks._is_many_to_many(Shelf, "labels")

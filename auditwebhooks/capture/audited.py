@@ -19,6 +19,7 @@ from django.db.models.options import Options, make_immutable_fields_list
 from django.utils.functional import cached_property
 
 from auditwebhooks.capture import bulk, members, upserts
+from auditwebhooks.capture.relation import relations_of
 from auditwebhooks.registry import ModelClass
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class AuditedQuerySet(QuerySet):
     """
 
     def update(self, **values: Any) -> int:
-        if relations := members.relations_of(self.model):
+        if relations := relations_of(self.model):
             write = super().update
             return members.update(relations, self, values, lambda: write(**values))
         return bulk.update(self, values, lambda rows: models.QuerySet.update(rows, **values))
@@ -52,7 +53,7 @@ class AuditedQuerySet(QuerySet):
         unique_fields: Collection[str] | None = None,
     ) -> list[Any]:
         create = super().bulk_create
-        if relations := members.relations_of(self.model):
+        if relations := relations_of(self.model):
             return members.create(
                 relations,
                 self,
@@ -82,7 +83,7 @@ class AuditedQuerySet(QuerySet):
 
     def delete(self) -> Any:
         delete = super().delete
-        if self.model._meta.auto_created and (relations := members.relations_of(self.model)):
+        if self.model._meta.auto_created and (relations := relations_of(self.model)):
             # Whether it ends in ``_raw_delete`` or not: any receiver of deletes prevents that.
             # Rows of a model of the host's own tell by their signals.
             return members.delete(relations, self, self.db, delete)
@@ -93,7 +94,7 @@ class AuditedQuerySet(QuerySet):
 
     def _raw_delete(self, using: Any) -> int:
         delete = super()._raw_delete
-        if relations := members.relations_of(self.model):
+        if relations := relations_of(self.model):
             return members.delete(relations, self, using, lambda: delete(using))
         return bulk.delete(self, using, lambda: delete(using))
 

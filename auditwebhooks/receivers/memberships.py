@@ -9,7 +9,8 @@ from weakref import WeakValueDictionary
 from django.db import DEFAULT_DB_ALIAS, connections, models
 from django.db.models.signals import post_delete, pre_delete
 
-from auditwebhooks.capture import members
+from auditwebhooks.capture.owners import Before
+from auditwebhooks.capture.relation import relations_of
 from auditwebhooks.registry import ModelClass
 
 # Where the changes wait on an instance between the two signals.
@@ -17,7 +18,7 @@ _CHANGES = "_auditwebhooks_members"
 
 
 class _Change:
-    def __init__(self, before: members.Before) -> None:
+    def __init__(self, before: Before) -> None:
         self.before = before
         self.is_told = False
         self._block = connections[before.using].atomic_blocks[-1]
@@ -46,12 +47,12 @@ def _before_delete(
         # Sent by the host itself: Django deletes in a transaction.
         return
     waiting = []
-    for place, relation in enumerate(members.relations_of(sender)):
+    for place, relation in enumerate(relations_of(sender)):
         owner = instance.__dict__.get(relation.source.attname)
         key = (sender, place, owner, using)
         change = _changes.get(key)
         if change is None or not change.is_under_way:
-            before = members.Before.of_keys(relation, {owner}, using)
+            before = Before.of_keys(relation, {owner}, using)
             if before is None:
                 continue
             change = _changes[key] = _Change(before)
