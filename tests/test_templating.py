@@ -328,7 +328,7 @@ def test_constant_is_found_behind_a_string_that_spells_it():
 )
 def test_duplicate_key_is_refused(template, line, column):
     error = refusal(template)
-    assert error.reason.endswith("stands here twice.")
+    assert error.reason.startswith("The key ") and error.reason.endswith(" stands here twice.")
     assert (error.line, error.column) == (line, column)
 
 

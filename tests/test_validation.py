@@ -210,7 +210,7 @@ def test_path_that_cannot_be_followed_fails():
     )
 
 
-@pytest.mark.parametrize("path", ["$..ok", "$[*]", "$.*", "$[0:2]", "$[?(@.a==1)].a"])
+@pytest.mark.parametrize("path", ["$..ok", "$[*]", "$.*", "$['*']", "$[0:2]", "$[?(@.a==1)].a"])
 def test_a_vast_response_is_not_looked_through(path):
     """Half a million values took a worker ten seconds, in which it did nothing else."""
     result = judged([1] * (validation.MOST_VALUES + 1), path, "1")
@@ -218,6 +218,23 @@ def test_a_vast_response_is_not_looked_through(path):
         f'{path}: expected "1", but the path cannot be followed in this response '
         "(TooManyValuesError)."
     )
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        # In as few bytes as so many values take.
+        b"[" + b"1," * validation.MOST_VALUES + b"1]",
+        {"a": {"b": [1] * 11_000}, "c": [[1] * 11_000]},
+        [[1], [1] * (validation.MOST_VALUES - 2)],
+    ],
+)
+def test_values_are_counted_wherever_they_stand(document):
+    assert "TooManyValuesError" in judged(document, "$..ok", "1").message
+
+
+def test_as_many_found_values_are_kept_as_are_shown():
+    assert judged([1] * 30, "$[*]", "1").found == ["1"] * 10
 
 
 @pytest.mark.parametrize("path", ["$.data.rows[0]", "$.rows[0,20000]", "$['ok','ok']"])
