@@ -96,7 +96,7 @@ def validate(
     if too_long:
         return _all_failed(validators, "the response is longer than 1 MiB")
     try:
-        document = json.loads(body, parse_constant=_no_constant)
+        document = _DECODER.decode(body.decode(json.detect_encoding(body), "surrogatepass"))
     except (ValueError, RecursionError):
         return _all_failed(validators, "the response is not JSON that can be read")
     # Each value takes two bytes at least.
@@ -110,6 +110,10 @@ def validate(
 
 def _no_constant(name: str) -> None:
     raise ValueError(name)
+
+
+# json.loads would make one for each body.
+_DECODER = json.JSONDecoder(parse_constant=_no_constant)
 
 
 def _all_failed(validators: Iterable[Validator], why: str) -> Verdict:

@@ -36,6 +36,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "delivery.count_cache",
         "models.periods",
         "transport.call",
+        "transport.heads",
         "transport.resolver",
     ),
     # Pure engines, and what is known where a change happens.

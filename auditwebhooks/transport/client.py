@@ -8,7 +8,7 @@ import logging
 import os
 import socket
 import ssl
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from types import TracebackType
 from typing import Any, ClassVar
@@ -27,6 +27,7 @@ from auditwebhooks.exceptions import UnsendableError
 from auditwebhooks.transport import guard
 from auditwebhooks.transport.call import Call, calling, is_calling, present
 from auditwebhooks.transport.failures import explain
+from auditwebhooks.transport.heads import is_ordinary_line, ordinary_head
 from auditwebhooks.transport.messages import Request, Response
 from auditwebhooks.transport.resolver import resolve
 from auditwebhooks.transport.sockets import BoundedSocket, BoundedTLSSocket
@@ -48,6 +49,17 @@ for _name in ("urllib3.connection", "urllib3.connectionpool"):
 
 class _FinalResponse(http.client.HTTPResponse):
     """Passes over every interim response (RFC 9110, 15.2); http.client does so for 100 only."""
+
+    def begin(self) -> None:
+        head = ordinary_head(self.fp.peek())
+        if head is None:
+            super().begin()
+            return
+        self.fp.read(head.size)
+        self.headers = self.msg = head.headers
+        self.code = self.status = head.status
+        self.reason, self.version = head.reason, 11
+        self.chunked, self.length, self.will_close = False, head.length, head.will_close
 
     def _read_status(self) -> tuple[str, int, str]:
         while True:
@@ -80,6 +92,14 @@ class _GuardedHTTPConnection(HTTPConnection):
         is_small = sum(map(len, parts)) <= _CHUNK
         for piece in [b"".join(parts)] if is_small else parts:
             self.send(piece)
+
+    def putheader(self, header: str, *values: Any) -> None:  # type: ignore[override]
+        """As a line at once, where nothing about it must be looked at twice."""
+        line = f"{header}: {values[0]}"
+        if is_ordinary_line(line):
+            self._output(line.encode())  # type: ignore[attr-defined]
+        else:
+            super().putheader(header, *values)
 
     def send(self, data: Any) -> None:
         if self._parts is None:
@@ -197,15 +217,20 @@ class Client:
         """Make the call; whatever happens is a Response, nothing is raised."""
         with calling(request.timeout) as call:
             try:
-                response = self._send(request, call)
+                return self._send(request, call)
             except Exception as error:  # noqa: BLE001 - every failure of a call is a value
                 outcome, message = explain(error, call)
-                response = Response(failure=outcome, message=message)
-            return replace(response, duration_ms=call.duration_ms, timings=call.timings())
+                return Response(
+                    failure=outcome,
+                    message=message,
+                    duration_ms=call.duration_ms,
+                    timings=call.timings(),
+                )
 
     def _send(self, request: Request, call: Call) -> Response:
-        route = self._route(request.url, conf.proxy)
-        if conf.proxy:
+        proxy = conf.proxy
+        route = self._route(request.url, proxy)
+        if proxy:
             guard.judge_spelled_out(urlsplit(route.url).hostname or "")
         # What the adapter's own ``send`` does besides is for sessions, and takes as long again.
         received = route.pool.urlopen(
@@ -232,6 +257,8 @@ class Client:
             headers=received.headers,
             body=body,
             too_long=too_long,
+            duration_ms=call.duration_ms,
+            timings=call.timings(),
         )
 
     def _route(self, url: str, proxy: str | None) -> _Route:
