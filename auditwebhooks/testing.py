@@ -22,7 +22,7 @@ from typing import Any
 from django.utils import timezone
 
 from auditwebhooks.delivery.fanout import matches
-from auditwebhooks.delivery.message import Message, compose
+from auditwebhooks.delivery.message import Composer, Message
 from auditwebhooks.identifiers import message_id
 from auditwebhooks.models import Event, Webhook
 from auditwebhooks.signals import event_recorded
@@ -85,5 +85,5 @@ def _deliver(webhook: Webhook, event: Event) -> Delivery:
     message = Message(
         id=message_id(event.event_id, webhook.pk), attempt=1, payload_text=event.payload_text
     )
-    request = compose(webhook, message, timezone.now())
+    request = Composer(webhook).compose(message, timezone.now())
     return Delivery(webhook=webhook, event=event, request=request)

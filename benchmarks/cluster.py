@@ -133,10 +133,10 @@ class Bare:
             context.Process(target=_serve_bare, args=arguments, daemon=True).start()
             self._pipes.append(mine)
 
-    def run(self, count: int, body: bytes) -> Measured:
+    def run(self, count: int, body: bytes, *, trust_env: bool = True) -> Measured:
         each = count // len(self._pipes) // self._threads * self._threads
         for pipe in self._pipes:
-            pipe.send((each, body))
+            pipe.send((each, body, trust_env))
         cpu = sum(pipe.recv() for pipe in self._pipes)
         arrivals = self._receiver.wait_for(each * len(self._pipes))
         return Measured(rate=rate(arrivals), cpu=cpu / len(arrivals) * 1000)
@@ -144,16 +144,16 @@ class Bare:
 
 def _serve_bare(pipe: Connection, url: str, folder: Path, threads: int) -> None:
     """In a process of its own: the CPU seconds of what is asked for."""
-    sides: dict[bytes, Callable[[int], float]] = {}
+    sides: dict[tuple[bytes, bool], Callable[[int], float]] = {}
     while True:
         try:
-            count, body = pipe.recv()
+            count, body, trust_env = pipe.recv()
         except EOFError:
             return
-        if body not in sides:
-            sides[body] = make_bare(url, folder, threads, body)
+        if (body, trust_env) not in sides:
+            sides[body, trust_env] = make_bare(url, folder, threads, body, trust_env=trust_env)
         before = time.process_time()
-        sides[body](count)
+        sides[body, trust_env](count)
         pipe.send(time.process_time() - before)
 
 
@@ -204,13 +204,16 @@ def measure(
 
     ours.run(500)
     body = body_of(ours.webhook, Event.objects.latest("id"))
-    bare.run(500, body)
+    for trust_env in (True, False):
+        bare.run(500, body, trust_env=trust_env)
     own: list[Measured] = []
     limit: list[Measured] = []
+    tuned: list[Measured] = []
     theirs: list[Measured] = []
     for number in range(options.rounds):
         limit.append(bare.run(options.deliveries, body))
         own.append(ours.run(options.deliveries))
+        tuned.append(bare.run(options.deliveries, body, trust_env=False))
         line = f"  round {number + 1}: bare {limit[-1].rate:.0f}/s, ours {own[-1].rate:.0f}/s"
         if peer is not None:
             arrivals, cpu = peer.run(options.peer_deliveries, body)
@@ -227,8 +230,10 @@ def measure(
         f"{options.deliveries}; each event arrived once"
     )
     describe("bare requests.Session pool, nothing recorded", limit)
+    describe("the same with trust_env=False", tuned)
     describe("auditwebhooks, every call recorded", own)
     compare("ratio to bare", own, [one.rate for one in limit])
+    compare("ratio to bare with trust_env=False", own, [one.rate for one in tuned])
     if options.delay:
         possible = calls / options.delay
         compare(f"ratio to {calls} calls / {options.delay} s", own, [possible] * len(own))

@@ -94,17 +94,27 @@ def _ask_postgresql(statement: str) -> None:
         connection.execute(statement)
 
 
-def make_bare(url: str, folder: Path, threads: int, body: bytes) -> Callable[[int], float]:
-    """Sends so many bodies from a pool in which each thread has its session; seconds taken."""
+def make_bare(
+    url: str, folder: Path, threads: int, body: bytes, *, trust_env: bool = True
+) -> Callable[[int], float]:
+    """Sends so many bodies from a pool in which each thread has its session; seconds taken.
+
+    ``trust_env``: a session as it comes, which looks for proxies in the environment at each call.
+    """
     sessions = [requests.Session() for _ in range(threads)]
     for session in sessions:
-        session.verify = str(folder / "ca.pem")
-        session.trust_env = False
+        session.trust_env = trust_env
+    # Not of the session: REQUESTS_CA_BUNDLE would go before it.
+    verify = str(folder / "ca.pem")
 
     def send(session: requests.Session, count: int) -> None:
         for _ in range(count):
             response = session.post(
-                url, data=body, headers={"Content-Type": "application/json"}, timeout=10
+                url,
+                data=body,
+                headers={"Content-Type": "application/json"},
+                timeout=10,
+                verify=verify,
             )
             assert response.status_code == 200
 

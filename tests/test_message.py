@@ -11,15 +11,11 @@ from standardwebhooks import Webhook as StandardWebhook
 
 import auditwebhooks
 from auditwebhooks import payload, signing
-from auditwebhooks.delivery.message import (
-    Message,
-    compose,
-    secrets_of,
-    storable_headers,
-)
+from auditwebhooks.delivery.message import Composer, Message
 from auditwebhooks.encryption import ProtectedText
 from auditwebhooks.exceptions import EncryptionError, InvalidURLError, TemplateRenderError
 from auditwebhooks.models import Webhook
+from auditwebhooks.transport.messages import Request
 from tests.factories import SECRET
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -30,6 +26,10 @@ MESSAGE = Message(
 
 def webhook(**overrides: Any) -> Webhook:
     return Webhook(**{"name": "SIEM", "url": "https://hooks.example.com/in?a=1", **overrides})
+
+
+def compose(webhook: Webhook, message: Message, now: datetime) -> Request:
+    return Composer(webhook).compose(message, now)
 
 
 def test_a_request_carries_the_rendered_template() -> None:
@@ -123,7 +123,7 @@ def test_a_lone_surrogate_is_sent_as_valid_utf8() -> None:
 
 def test_typed_values_are_masked_in_what_is_stored() -> None:
     hook = webhook(headers={"Authorization": "Bearer abc", "User-Agent": "mine"})
-    stored = storable_headers(hook, compose(hook, MESSAGE, NOW))
+    stored = Composer(hook).storable_headers(compose(hook, MESSAGE, NOW))
 
     assert stored["Authorization"] == "***"
     assert stored["User-Agent"] == "***"
@@ -159,13 +159,13 @@ def test_a_request_does_not_show_its_secrets() -> None:
 def test_secrets_of_a_request(overrides: dict[str, Any], secret: str) -> None:
     hook = webhook(**overrides)
 
-    assert secret in set(secrets_of(hook, compose(hook, MESSAGE, NOW), NOW))
+    assert secret in set(Composer(hook).secrets(NOW))
 
 
 def test_words_of_a_url_are_no_secrets() -> None:
     hook = webhook(url="https://hooks.example.com/hook?v=1")
 
-    assert set(secrets_of(hook, compose(hook, MESSAGE, NOW), NOW)) == {
+    assert set(Composer(hook).secrets(NOW)) == {
         "https://hooks.example.com/hook?v=1",
         "/hook?v=1",
         "hook?v=1",
@@ -175,4 +175,4 @@ def test_words_of_a_url_are_no_secrets() -> None:
 def test_a_basic_value_that_is_no_base64_is_a_secret_all_the_same() -> None:
     hook = webhook(headers={"Authorization": "Basic ???"})
 
-    assert "???" in set(secrets_of(hook, compose(hook, MESSAGE, NOW), NOW))
+    assert "???" in set(Composer(hook).secrets(NOW))

@@ -19,7 +19,7 @@ from jsonschema import Draft202012Validator, FormatChecker
 
 from auditwebhooks import context, payload, record
 from auditwebhooks.delivery.judge import judge
-from auditwebhooks.delivery.message import Message, compose
+from auditwebhooks.delivery.message import Composer, Message
 from auditwebhooks.enums import Outcome
 from auditwebhooks.models import Event, Webhook
 from auditwebhooks.rules import MASK
@@ -280,7 +280,7 @@ def webhook_of(name: str) -> Webhook:
 
 def sent(webhook: Webhook, payload_text: str) -> Request:
     message = Message(id="msg_1", attempt=1, payload_text=payload_text)
-    return compose(webhook, message, timezone.now())
+    return Composer(webhook).compose(message, timezone.now())
 
 
 def real_events() -> list[Event]:

@@ -13,15 +13,13 @@ from auditwebhooks.delivery.message import Message
 from auditwebhooks.delivery.send import Result, attempt
 from auditwebhooks.models import Webhook
 from auditwebhooks.receiver import Answer
-from auditwebhooks.transport.client import Client
 from tests.conftest import Inbox
 
 MESSAGE = Message(id="evt_1_2", attempt=1, payload_text=payload.sample(10**18).as_text())
 
 
 def call(webhook: Webhook) -> Result:
-    with Client() as client:
-        return attempt(webhook, MESSAGE, client)
+    return attempt(webhook, MESSAGE)
 
 
 def hook(inbox: Inbox, **overrides: Any) -> Webhook:
@@ -150,7 +148,7 @@ def test_a_bug_of_ours_is_a_result_too(
     def explode(*args: object) -> None:
         raise ZeroDivisionError("".join(("can", "ary")))
 
-    monkeypatch.setattr(send, "compose", explode)
+    monkeypatch.setattr(send.Composer, "compose", explode)
     result = call(hook(inbox))
 
     assert (result.status, result.outcome) == ("failed", "error")

@@ -10,13 +10,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from operator import attrgetter
 
+from django.utils import translation
+
 from auditwebhooks.delivery.lane import Lane
 from auditwebhooks.delivery.message import Message
 from auditwebhooks.delivery.reschedule import Finished
-from auditwebhooks.delivery.send import Result, attempt
+from auditwebhooks.delivery.send import Result, Sender
 from auditwebhooks.identifiers import message_id
-from auditwebhooks.models import Invocation, Webhook
-from auditwebhooks.transport.client import Client
+from auditwebhooks.models import Invocation
 
 # Results are stored together: so many, or what came within so many seconds.
 _STORE_ROWS = 200
@@ -38,15 +39,18 @@ class Calls:
     def __init__(self, threads: int) -> None:
         self.lock = threading.Lock()
         self._threads = threads
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="auditwebhooks")
+        self._pool = ThreadPoolExecutor(
+            threads, "auditwebhooks", initializer=translation.deactivate_all
+        )
         self._finished: list[Finished] = []
         self._finished_since = 0.0
         # There are results for a whole statement, or no more can come.
         self._enough = threading.Event()
         # Calls that threads make now or will; those to slow receivers, and to failing ones.
         self._under_way = self._slow = self._failing = 0
-        # Those of them that no thread has begun.
-        self._unbegun: dict[Invocation, _Call] = {}
+        # Those of them that no thread has begun, by the key of their row: a model's own hash and
+        # comparison are many lines of Python.
+        self._unbegun: dict[int, _Call] = {}
         self._is_leaving = False
 
     def start(self, lanes: Iterable[Lane], *, is_partial: bool) -> None:
@@ -77,8 +81,8 @@ class Calls:
     def _submit(self, lane: Lane) -> None:
         """Hand the lane's next row to a thread; the lock is held."""
         call = self._next(lane)
-        self._unbegun[call.invocation] = call
-        lane.calls[call.invocation] = self._pool.submit(self._make, call)
+        self._unbegun[call.invocation.pk] = call
+        lane.calls[call.invocation.pk] = self._pool.submit(self._make, call)
 
     def _next(self, lane: Lane) -> _Call:
         invocation = lane.waiting.pop()
@@ -95,18 +99,18 @@ class Calls:
         thread. Each handing over of a thread costs as much as a tenth of a call."""
         call: _Call | None = first
         with self.lock:
-            del self._unbegun[first.invocation]
+            del self._unbegun[first.invocation.pk]
         while call is not None:
-            webhook = call.lane.webhook
-            result = _attempt(webhook, call.invocation, call.lane.client)
-            finished = Finished(invocation=call.invocation, webhook=webhook, result=result)
+            sender = call.lane.sender
+            result = _attempt(sender, call.invocation)
+            finished = Finished(invocation=call.invocation, webhook=sender.webhook, result=result)
             with self.lock:
                 call = self._end(call, finished)
 
     def _end(self, call: _Call, finished: Finished) -> _Call | None:
         """Note what the call came to; the one that this thread makes next."""
         lane, following = call.lane, None
-        thread = lane.calls.pop(call.invocation)
+        thread = lane.calls.pop(call.invocation.pk)
         lane.waiting.done(call.invocation)
         lane.judge(call.invocation, finished.result)
         self._under_way -= 1
@@ -121,7 +125,7 @@ class Calls:
                 self._submit(lane)
             else:
                 following = self._next(lane)
-                lane.calls[following.invocation] = thread
+                lane.calls[following.invocation.pk] = thread
         if len(self._finished) >= _STORE_ROWS or not self._under_way:
             self._enough.set()
         return following
@@ -152,8 +156,9 @@ class Calls:
     def take_back(self, lane: Lane) -> list[Invocation]:
         """What no thread has begun of what the lane holds; it is the lane's no more."""
         with self.lock:
-            for invocation in lane.take_back_calls():
-                call = self._unbegun.pop(invocation)
+            for key in lane.cancel_calls():
+                call = self._unbegun.pop(key)
+                lane.put_back(call.invocation)
                 self._under_way -= 1
                 self._slow -= call.is_slow
                 self._failing -= call.is_failing
@@ -171,12 +176,12 @@ class Calls:
         self._pool.shutdown(wait=wait, cancel_futures=True)
 
 
-def _attempt(webhook: Webhook, invocation: Invocation, client: Client) -> Result:
+def _attempt(sender: Sender, invocation: Invocation) -> Result:
     event = invocation.event
     assert event is not None  # noqa: S101 - only tests have none, and they are not queued
     message = Message(
-        id=message_id(event.event_id, webhook.pk),
+        id=message_id(event.event_id, sender.webhook.pk),
         attempt=invocation.attempt,
         payload_text=event.payload_text,
     )
-    return attempt(webhook, message, client)
+    return sender.attempt(message)

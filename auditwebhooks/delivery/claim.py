@@ -13,6 +13,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import MappingProxyType
+from typing import Any
 
 from django.db import connections, router, transaction
 from django.db.models import F, OuterRef, Q, QuerySet, Subquery
@@ -20,9 +21,9 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy
 
 from auditwebhooks.enums import PauseReason, Status
-from auditwebhooks.models import Invocation, Webhook, WebhookHealth
+from auditwebhooks.models import Event, Invocation, Webhook, WebhookHealth
 from auditwebhooks.querysets import Among, InvocationQuerySet
-from auditwebhooks.rows import locked, take_write_lock
+from auditwebhooks.rows import instance_of, locked, take_write_lock
 
 # Beyond the timeout of the call: rendering, judging and storing. Renewed while a row is held.
 _LEASE_MARGIN = timedelta(seconds=20)
@@ -136,22 +137,39 @@ def claim(
             claims=F("claims") + 1,
         )
     mine = Invocation.objects.using(using).filter(Among("pk", ids), claim_token=token)
-    return list(mine.select_related("event").only(*_NEEDED).order_by("due_at", "id"))
+    return _read(mine.order_by("due_at", "id"), using)
 
 
 # What it takes to send a row and to settle it; the rest is written then.
 _NEEDED = (
+    "id",
     "webhook_id",
     "webhook_name",
+    "event_id",
+    "replay_id",
     "attempt",
     "trigger",
     "status",
     "order_key",
     "claims",
     "started_at",
-    "event__event_id",
-    "event__payload_text",
 )
+_OF_EVENT = ("id", "event_id", "payload_text")
+
+
+def _read(rows: InvocationQuerySet[Invocation], using: str) -> list[Invocation]:
+    """The rows with their events. As instances of ``only`` they would take more time than it
+    takes the database to claim them."""
+    found = rows.values_list(*_NEEDED, *(f"event__{name}" for name in _OF_EVENT))
+    return [_row_of(values, using) for values in found]
+
+
+def _row_of(values: tuple[Any, ...], using: str) -> Invocation:
+    count = len(_NEEDED)
+    row = instance_of(Invocation, zip(_NEEDED, values[:count], strict=True), using)
+    if row.event_id is not None:
+        row.event = instance_of(Event, zip(_OF_EVENT, values[count:], strict=True), using)
+    return row
 
 
 def _lock(webhook: Webhook, using: str) -> None:

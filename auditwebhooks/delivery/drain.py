@@ -77,7 +77,7 @@ class Drain:
         # After an error nobody stores what the calls come to.
         self._calls.end(wait=kind is None)
         for lane in self._lanes.values():
-            lane.client.close()
+            lane.sender.client.close()
 
     def run(
         self,

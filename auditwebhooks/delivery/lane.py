@@ -11,7 +11,7 @@ from concurrent.futures import Future
 from auditwebhooks.conf import conf
 from auditwebhooks.delivery.line import Line
 from auditwebhooks.delivery.reschedule import stops
-from auditwebhooks.delivery.send import Result
+from auditwebhooks.delivery.send import Result, Sender
 from auditwebhooks.models import Invocation, Webhook
 from auditwebhooks.retry import is_outage
 from auditwebhooks.transport.client import Client
@@ -47,8 +47,8 @@ class Lane:
         # Whose result, once it is stored, holds the webhook.
         self._stopped_by: int | None = None
         self.waiting = Line()
-        # Calls that threads make now, or will.
-        self.calls: dict[Invocation, Future[None]] = {}
+        # Calls that threads make now, or will, by the keys of their rows.
+        self.calls: dict[int, Future[None]] = {}
         # Started and not stored yet.
         self.unsettled: set[int] = set()
         self._rate = 0.0
@@ -56,8 +56,12 @@ class Lane:
         self._finished = 0
 
     def configure(self, webhook: Webhook) -> None:
-        self.webhook = webhook
-        self.client = Client(connections=conf.per_webhook_concurrency)
+        self._most = conf.per_webhook_concurrency
+        self.sender = Sender(webhook, Client(connections=self._most))
+
+    @property
+    def webhook(self) -> Webhook:
+        return self.sender.webhook
 
     @property
     def held(self) -> int:
@@ -67,20 +71,23 @@ class Lane:
     def in_flight(self) -> int:
         return len(self.calls)
 
-    def take_back_calls(self) -> list[Invocation]:
-        """What no thread has begun waits again; which rows."""
-        taken = [invocation for invocation, call in self.calls.items() if call.cancel()]
-        for invocation in taken:
-            del self.calls[invocation]
-            self.unsettled.discard(invocation.pk)
-            self.waiting.put_back(invocation)
-        return taken
+    def cancel_calls(self) -> list[int]:
+        """Those that no thread has begun; the keys of their rows."""
+        cancelled = [key for key, call in self.calls.items() if call.cancel()]
+        for key in cancelled:
+            del self.calls[key]
+        return cancelled
+
+    def put_back(self, invocation: Invocation) -> None:
+        """It was not sent after all, and waits again."""
+        self.unsettled.discard(invocation.pk)
+        self.waiting.put_back(invocation)
 
     def room(self) -> int:
         """How many more rows to claim: few for a slow receiver, many for a fast one."""
         if self._is_resting:
             return 0
-        least = 2 * conf.per_webhook_concurrency
+        least = 2 * self._most
         aim = max(min(int(self._rate * _SECONDS), _MOST), least)
         # Rows that wait for another of their target leave their places to others.
         busy = self.waiting.ready + len(self.unsettled)
@@ -90,7 +97,7 @@ class Lane:
     def may_start(self) -> bool:
         if self._is_resting:
             return False
-        return bool(self.waiting.ready) and self.in_flight < conf.per_webhook_concurrency
+        return bool(self.waiting.ready) and self.in_flight < self._most
 
     @property
     def _is_resting(self) -> bool:

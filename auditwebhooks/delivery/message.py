@@ -5,9 +5,10 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain
 from urllib.parse import parse_qsl, urlsplit
 
 from auditwebhooks import __version__, signing
@@ -34,70 +35,78 @@ class Message:
     payload_text: str
 
 
-def compose(webhook: Webhook, message: Message, now: datetime) -> Request:
-    """The request as it is sent, secrets revealed.
+class Composer:
+    """Makes the requests of one webhook. What they have in common is read once, secrets revealed.
 
-    Raises InvalidURLError, EncryptionError and TemplateRenderError: the outcomes invalid_url,
-    config and template.
+    Raises InvalidURLError, TemplateSyntaxError and EncryptionError: the outcomes invalid_url,
+    template and config.
     """
-    address = webhook.address()
-    text = compile_template(webhook.body_template, VARIABLES).render(
-        json.loads(message.payload_text)
-    )
-    # A lone surrogate has no UTF-8 form.
-    body = text.encode("utf-8", "replace") if text else None
-    headers = {
-        "Accept-Encoding": "identity",
-        "User-Agent": USER_AGENT,
-        **({"Content-Type": "application/json"} if body else {}),
-    }
-    own = {name.lower() for name in webhook.headers}
-    headers = {name: value for name, value in headers.items() if name.lower() not in own}
-    headers.update(webhook.revealed_headers())
-    headers.update(_standard_headers(webhook, message, now, body or b""))
-    return Request(
-        method=webhook.method,
-        url=address.url,
-        headers=headers,
-        body=body,
-        timeout=webhook.timeout,
-    )
 
+    def __init__(self, webhook: Webhook) -> None:
+        self._webhook = webhook
+        self._url = webhook.address().url
+        self._timeout = webhook.timeout
+        self._template = compile_template(webhook.body_template, VARIABLES)
+        typed = webhook.revealed_headers()
+        names = {name.lower() for name in typed}
+        self._headers = {
+            **_others({"Accept-Encoding": "identity", "User-Agent": USER_AGENT}, names),
+            **typed,
+        }
+        self._body_headers = _others({"Content-Type": "application/json"}, names)
+        self._masked = dict.fromkeys(typed, MASK)
+        found = [*map(_secrets_of_header, typed.values()), _secrets_of_url(self._url)]
+        self._secrets = tuple(chain.from_iterable(found))
 
-def _standard_headers(
-    webhook: Webhook, message: Message, now: datetime, body: bytes
-) -> dict[str, str]:
-    """Standard Webhooks: a fresh timestamp for each attempt, signed bytes = sent bytes."""
-    timestamp = int(now.timestamp())
-    headers = {
-        "webhook-id": message.id,
-        "webhook-timestamp": str(timestamp),
-        "webhook-attempt": str(message.attempt),
-    }
-    secrets = [secret.reveal() for secret in webhook.revealed_signing_secrets(now)]
-    if secrets:
-        headers["webhook-signature"] = signing.signature_header(
-            secrets, message.id, timestamp, body
+    def compose(self, message: Message, now: datetime) -> Request:
+        """The request of one attempt, as it is sent.
+
+        Raises EncryptionError and TemplateRenderError: the outcomes config and template.
+        """
+        text = self._template.render(json.loads(message.payload_text))
+        # A lone surrogate has no UTF-8 form.
+        body = text.encode("utf-8", "replace") if text else None
+        headers = {**self._headers, **self._standard_headers(message, now, body or b"")}
+        if body:
+            headers.update(self._body_headers)
+        return Request(
+            method=self._webhook.method,
+            url=self._url,
+            headers=headers,
+            body=body,
+            timeout=self._timeout,
         )
-    return headers
+
+    def _standard_headers(self, message: Message, now: datetime, body: bytes) -> dict[str, str]:
+        """Standard Webhooks: a fresh timestamp for each attempt, signed bytes = sent bytes."""
+        timestamp = int(now.timestamp())
+        headers = {
+            "webhook-id": message.id,
+            "webhook-timestamp": str(timestamp),
+            "webhook-attempt": str(message.attempt),
+        }
+        secrets = [secret.reveal() for secret in self._webhook.revealed_signing_secrets(now)]
+        if secrets:
+            headers["webhook-signature"] = signing.signature_header(
+                secrets, message.id, timestamp, body
+            )
+        return headers
+
+    def storable_headers(self, request: Request) -> dict[str, str]:
+        """The headers of a request without the values that were typed for this webhook."""
+        return {**request.headers, **self._masked}
+
+    def secrets(self, now: datetime) -> tuple[str, ...]:
+        """The exact texts that must not be stored, should a response repeat them."""
+        signing_secrets = self._webhook.revealed_signing_secrets(now)
+        if not signing_secrets:
+            return self._secrets
+        texts = [secret.reveal() for secret in signing_secrets]
+        return (*self._secrets, *texts, *(text.removeprefix(signing.PREFIX) for text in texts))
 
 
-def storable_headers(webhook: Webhook, request: Request) -> dict[str, str]:
-    """The headers without the values that were typed for this webhook."""
-    typed = {name.lower() for name in webhook.headers}
-    return {
-        name: MASK if name.lower() in typed else value for name, value in request.headers.items()
-    }
-
-
-def secrets_of(webhook: Webhook, request: Request, now: datetime) -> Iterator[str]:
-    """The exact texts that must not be stored, should a response repeat them."""
-    for name in webhook.headers:
-        yield from _secrets_of_header(request.headers.get(name, ""))
-    for secret in webhook.revealed_signing_secrets(now):
-        yield secret.reveal()
-        yield secret.reveal().removeprefix(signing.PREFIX)
-    yield from _secrets_of_url(request.url)
+def _others(headers: Mapping[str, str], names: Container[str]) -> dict[str, str]:
+    return {name: value for name, value in headers.items() if name.lower() not in names}
 
 
 def _secrets_of_url(url: str) -> Iterator[str]:

@@ -1,11 +1,11 @@
 """One attempt from configuration to verdict. The only code path that calls a webhook: deliveries
-and tests run through ``attempt``. Touches no database, so it runs in any thread."""
+and tests run through ``Sender``. Touches no database, so it runs in any thread."""
 
 from __future__ import annotations
 
 import logging
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -15,12 +15,7 @@ from django.utils import timezone, translation
 
 from auditwebhooks.conf import conf
 from auditwebhooks.delivery.judge import Judgement, judge
-from auditwebhooks.delivery.message import (
-    Message,
-    compose,
-    secrets_of,
-    storable_headers,
-)
+from auditwebhooks.delivery.message import Composer, Message
 from auditwebhooks.delivery.scrub import Scrubber
 from auditwebhooks.enums import Outcome, Status
 from auditwebhooks.exceptions import (
@@ -84,93 +79,114 @@ class Result:
         invocation.validation_results = list(self.validation_results)
 
 
-def attempt(webhook: Webhook, message: Message, client: Client) -> Result:
-    """Make one call. Whatever happens is a Result, nothing is raised. Its message is in English,
-    whoever asks for it: it is stored, and read by others."""
-    started_at = timezone.now()
-    try:
-        with translation.override(None):
-            return _attempt(webhook, message, client, started_at)
-    except Exception as error:  # noqa: BLE001 - whatever happens is a Result
-        _log(error)
-        return _unsent(
-            webhook,
-            started_at,
-            Outcome.ERROR,
-            f"The attempt failed unexpectedly ({type(error).__name__}); see the worker's log.",
+def attempt(webhook: Webhook, message: Message) -> Result:
+    """Make one call, over a connection of its own: see ``Sender.attempt``."""
+    with translation.override(None), Client() as client:
+        return Sender(webhook, client).attempt(message)
+
+
+class Sender:
+    """Makes the calls of one webhook as it is configured now. Safe to use from several threads.
+
+    What all of them have in common is made ready at the first. Each return from the network finds
+    the processor's caches cold, so that every line here costs three times what it costs in a loop.
+    """
+
+    def __init__(self, webhook: Webhook, client: Client) -> None:
+        self.webhook = webhook
+        self.client = client
+        self._composer: Composer | None = None
+        self._validators: list[Validator] = []
+
+    def attempt(self, message: Message) -> Result:
+        """Make one call. Whatever happens is a Result, nothing is raised.
+
+        Its message is stored, and read by others: no language may be active.
+        """
+        started_at = timezone.now()
+        try:
+            return self._attempt(message, started_at)
+        except Exception as error:  # noqa: BLE001 - whatever happens is a Result
+            _log(error)
+            return self._unsent(
+                started_at,
+                Outcome.ERROR,
+                f"The attempt failed unexpectedly ({type(error).__name__}); see the worker's log.",
+            )
+
+    def _attempt(self, message: Message, started_at: datetime) -> Result:
+        try:
+            composer = self._composer or self._make_ready()
+            request = composer.compose(message, started_at)
+        except InvalidURLError as error:
+            return self._unsent(started_at, Outcome.INVALID_URL, str(error))
+        except EncryptionError as error:
+            return self._unsent(started_at, Outcome.CONFIG, str(error))
+        except (TemplateRenderError, TemplateSyntaxError) as error:
+            return self._unsent(started_at, Outcome.TEMPLATE, str(error))
+        response = self.client.send(request)
+        scrub = _scrubber(composer.secrets(started_at))
+        judgement = judge(response, self._validators, scrub)
+        return self._sent(
+            request, composer.storable_headers(request), response, judgement, scrub, started_at
         )
 
+    def _make_ready(self) -> Composer:
+        self._validators = list(map(Validator.from_dict, self.webhook.response_validators))
+        self._composer = Composer(self.webhook)
+        return self._composer
 
-def _attempt(webhook: Webhook, message: Message, client: Client, started_at: datetime) -> Result:
-    try:
-        request = compose(webhook, message, started_at)
-    except InvalidURLError as error:
-        return _unsent(webhook, started_at, Outcome.INVALID_URL, str(error))
-    except EncryptionError as error:
-        return _unsent(webhook, started_at, Outcome.CONFIG, str(error))
-    except (TemplateRenderError, TemplateSyntaxError) as error:
-        return _unsent(webhook, started_at, Outcome.TEMPLATE, str(error))
-    response = client.send(request)
-    scrub = _scrubber(tuple(secrets_of(webhook, request, started_at)))
-    judgement = judge(response, _validators(webhook.response_validators), scrub)
-    return _sent(webhook, request, response, judgement, scrub, started_at)
+    def _unsent(self, started_at: datetime, outcome: Outcome, message: str) -> Result:
+        return Result(
+            outcome=outcome,
+            message=message,
+            started_at=started_at,
+            finished_at=timezone.now(),
+            request_method=self.webhook.method,
+            request_url=self.webhook.masked_url,
+        )
+
+    def _sent(
+        self,
+        request: Request,
+        storable_headers: Mapping[str, str],
+        response: Response,
+        judgement: Judgement,
+        scrub: Scrubber,
+        started_at: datetime,
+    ) -> Result:
+        finished_at = timezone.now()
+        limit = conf.max_response_body
+        is_cut = response.too_long or len(response.body) > limit
+        return Result(
+            outcome=judgement.outcome,
+            message=judgement.message,
+            started_at=started_at,
+            finished_at=finished_at,
+            duration_ms=response.duration_ms,
+            timings=response.timings,
+            request_method=request.method,
+            request_url=self.webhook.masked_url,
+            request_headers=storable_headers,
+            request_body=_text(request.body or b""),
+            response_status=response.status,
+            response_headers={
+                scrub(storable(name)): scrub(storable(response.headers[name]))
+                for name in response.headers
+            },
+            response_body=scrub(_text(response.body[:limit]), is_cut=is_cut),
+            response_truncated=is_cut,
+            validation_results=judgement.validation_results,
+            retry_after=retry_after(
+                response.headers.get("Retry-After"), response.status, datetime.now(UTC)
+            ),
+        )
 
 
 @lru_cache(maxsize=64)
 def _scrubber(secrets: tuple[str, ...]) -> Scrubber:
     """Spelling the secrets out takes longer than looking for them."""
     return Scrubber(secrets)
-
-
-def _validators(stored: Sequence[Mapping[str, Any]]) -> list[Validator]:
-    return [Validator.from_dict(validator) for validator in stored]
-
-
-def _unsent(webhook: Webhook, started_at: datetime, outcome: Outcome, message: str) -> Result:
-    return Result(
-        outcome=outcome,
-        message=message,
-        started_at=started_at,
-        finished_at=timezone.now(),
-        request_method=webhook.method,
-        request_url=webhook.masked_url,
-    )
-
-
-def _sent(
-    webhook: Webhook,
-    request: Request,
-    response: Response,
-    judgement: Judgement,
-    scrub: Scrubber,
-    started_at: datetime,
-) -> Result:
-    finished_at = timezone.now()
-    limit = conf.max_response_body
-    is_cut = response.too_long or len(response.body) > limit
-    return Result(
-        outcome=judgement.outcome,
-        message=judgement.message,
-        started_at=started_at,
-        finished_at=finished_at,
-        duration_ms=response.duration_ms,
-        timings=response.timings,
-        request_method=request.method,
-        request_url=webhook.masked_url,
-        request_headers=storable_headers(webhook, request),
-        request_body=_text(request.body or b""),
-        response_status=response.status,
-        response_headers={
-            scrub(storable(name)): scrub(storable(response.headers[name]))
-            for name in response.headers
-        },
-        response_body=scrub(_text(response.body[:limit]), is_cut=is_cut),
-        response_truncated=is_cut,
-        validation_results=judgement.validation_results,
-        retry_after=retry_after(
-            response.headers.get("Retry-After"), response.status, datetime.now(UTC)
-        ),
-    )
 
 
 def _log(error: Exception) -> None:

@@ -13,7 +13,6 @@ from auditwebhooks.delivery.send import attempt
 from auditwebhooks.enums import Outcome, Trigger
 from auditwebhooks.identifiers import new_test_id
 from auditwebhooks.models import Event, Invocation, Webhook
-from auditwebhooks.transport.client import Client
 
 SUCCESSFUL = gettext_noop("Test successful")
 FAILED = gettext_noop("Test failed")
@@ -34,8 +33,7 @@ def send_test(webhook: Webhook, event: Event | None = None) -> Invocation:
         attempt=1,
         payload_text=payload_text(event),
     )
-    with Client() as client:
-        result = attempt(webhook, message, client)
+    result = attempt(webhook, message)
     now = timezone.now()
     invocation = Invocation(
         webhook_name=webhook.name,
