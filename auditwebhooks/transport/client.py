@@ -19,7 +19,7 @@ from requests.adapters import HTTPAdapter
 from requests.models import PreparedRequest
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, Retry
 from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.response import BaseHTTPResponse, HTTPResponse
+from urllib3.response import HTTPResponse
 
 from auditwebhooks.conf import READ_LIMIT, conf
 from auditwebhooks.enums import Phase
@@ -233,7 +233,7 @@ class Client:
         if proxy:
             guard.judge_spelled_out(urlsplit(route.url).hostname or "")
         # What the adapter's own ``send`` does besides is for sessions, and takes as long again.
-        received = route.pool.urlopen(
+        received: Any = route.pool.urlopen(
             request.method,
             route.target,
             request.body,
@@ -277,8 +277,12 @@ class Client:
         return route
 
 
-def _read(raw: BaseHTTPResponse, call: Call) -> tuple[bytes, bool]:
+def _read(raw: HTTPResponse, call: Call) -> tuple[bytes, bool]:
     """At most READ_LIMIT decoded bytes, and whether there were more."""
+    length = raw.length_remaining
+    if length is not None and length <= READ_LIMIT and "Content-Encoding" not in raw.headers:
+        # Piece by piece it would ask once more than there are pieces.
+        return raw.read(), False
     body = bytearray()
     while len(body) <= READ_LIMIT:
         # What is in buffers already asks no socket.
