@@ -21,7 +21,7 @@ from auditwebhooks.models import Invocation
 
 # Results are stored together: so many, or what came within so many seconds.
 _STORE_ROWS = 200
-_STORE_EVERY = 0.05
+_STORE_EVERY = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

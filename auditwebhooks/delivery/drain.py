@@ -40,6 +40,8 @@ LOOK_EVERY = 0.05
 # Right after work more is likely: half of this is what a change waits on average.
 _LOOK_SOON = 0.015
 _SOON_FOR = 1.5
+# The same while rows wait for threads: a look takes time from these.
+_LOOK_LESS = 0.1
 # How often leases and the state of webhooks are looked after.
 _TEND_EVERY = 1.0
 _HAND_MOST = 2048
@@ -63,7 +65,7 @@ class Drain:
         self._behind = False
         # Slow lanes were not all looked at: none gets a second call before another its first.
         self._is_partial = False
-        self._tended_at = 0.0
+        self._looked_at = self._tended_at = 0.0
 
     def __enter__(self) -> Drain:
         return self
@@ -96,7 +98,7 @@ class Drain:
         made = 0
         started = last_found = last_work = time.monotonic()
         while True:
-            found = self._try(self._look, False)
+            found = self._is_time_to_look and self._try(self._look, False)
             if found:
                 last_found = time.monotonic()
             # Calls that last, to receivers that hang, say nothing of what comes.
@@ -152,10 +154,15 @@ class Drain:
     def _held(self) -> int:
         return sum(lane.held for lane in self._lanes.values())
 
+    @property
+    def _is_time_to_look(self) -> bool:
+        return not self._has_enough or time.monotonic() - self._looked_at >= _LOOK_LESS
+
     def _look(self) -> bool:
         """Fan out what is new and claim what is due; whether there was any."""
         if not (conf.enabled and conf.send):
             return False
+        self._looked_at = time.monotonic()
         self._find_lost()
         events = fan_out() if self._held < _HAND_MOST else 0
         replayed = replay.step() if self._held < _HAND_MOST else 0
