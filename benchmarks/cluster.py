@@ -8,7 +8,8 @@ Ours is a qcluster with two workers (or several of them) in processes of their o
 drains; every call is fanned out, claimed, rendered, sent, judged and stored with request and
 response. The bare side is as many processes with as many threads, each thread with its session
 as it comes and nothing to record; it is shown with trust_env=False, too, which saves a session
-its looks for proxies in the environment, as ours has none. All call the same receiver with the same body, in turns, round by round.
+its looks for proxies in the environment, as ours has none. All call the same receiver with the
+same body, in turns, round by round.
 The rate is that at which requests arrived, from the first tenth to the last; ratios are taken
 round by round. A round fails where an event arrives twice or not at all.
 

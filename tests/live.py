@@ -58,6 +58,8 @@ def somebody_waits_for_a_lock() -> bool:
     """Of those who work with this database."""
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
+            # Inside a transaction it would show what it showed first.
+            cursor.execute("SELECT pg_stat_clear_snapshot()")
             cursor.execute(
                 "SELECT 1 FROM pg_stat_activity "
                 "WHERE datname = current_database() AND wait_event_type = 'Lock'"

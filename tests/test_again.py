@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 
 from auditwebhooks import wake
+from auditwebhooks.delivery import again
 from auditwebhooks.delivery.again import Again, send_again, send_events_again
 from auditwebhooks.delivery.drain import Drain
 from auditwebhooks.identifiers import message_id
-from auditwebhooks.models import Event, Invocation
+from auditwebhooks.models import Event, Invocation, Webhook
 from tests.conftest import Inbox
 from tests.factories import make_event, make_invocation, make_webhook
+from tests.live import somebody_waits_for_a_lock, until
 
 pytestmark = pytest.mark.django_db
 
@@ -184,3 +188,32 @@ def test_an_event_that_retention_takes_meanwhile_is_refused(
 
     assert answer.queued == []
     assert reasons(answer) == [("event", "The event is kept no longer: there is nothing to send.")]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_webhook_that_is_deleted_meanwhile_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The deletion waits for the new row, which loses its webhook like all others."""
+    if connection.vendor == "sqlite":
+        pytest.skip("SQLite has one writer at a time")
+    webhook = make_webhook()
+    done = make_invocation(webhook, status="failed")
+    insert = again._insert
+
+    def insert_late(*arguments: Any) -> None:
+        deletion.start()
+        until(somebody_waits_for_a_lock)
+        insert(*arguments)
+
+    def delete() -> None:
+        try:
+            Webhook.objects.get(pk=webhook.pk).delete()
+        finally:
+            connection.close()
+
+    deletion = threading.Thread(target=delete)
+    monkeypatch.setattr(again, "_insert", insert_late)
+    [queued] = send_again([done]).queued
+    deletion.join(60)
+
+    assert Invocation.objects.get(pk=queued.pk).webhook is None
+    assert not Webhook.objects.exists()

@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from auditwebhooks import wake
-from auditwebhooks.delivery.chain import first_attempt, hold
+from auditwebhooks.delivery.chain import first_attempt, hold, hold_webhooks
 from auditwebhooks.delivery.claim import WEBHOOK_DELETED
 from auditwebhooks.delivery.fanout import matches
 from auditwebhooks.enums import Trigger
@@ -145,12 +145,7 @@ def _queue(wanted: Sequence[Pair]) -> Again:
     now = timezone.now()
     with transaction.atomic(using=using):
         take_write_lock(connections[using], Invocation)
-        webhooks = {
-            webhook.pk: webhook
-            for webhook in Webhook.objects.using(using)
-            .filter(pk__in={webhook_id for webhook_id, _event_id in wanted})
-            .only("id", "name", "active")
-        }
+        webhooks = hold_webhooks({webhook_id for webhook_id, _event_id in wanted}, using)
         present = hold({event_id for _webhook_id, event_id in wanted}, using)
         rows = [
             first_attempt(webhooks[webhook_id], event_id, trigger=Trigger.MANUAL, now=now)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterable
 from datetime import datetime
 
@@ -44,3 +45,9 @@ def hold(event_ids: Iterable[int], using: str) -> set[int]:
     could take one away before its new attempt is committed."""
     rows = Event.objects.using(using).filter(pk__in=list(event_ids))
     return set(locked(rows, using).order_by("pk").values_list("pk", flat=True))
+
+
+def hold_webhooks(ids: Iterable[uuid.UUID], using: str) -> dict[uuid.UUID, Webhook]:
+    """The same of webhooks, by key: a new row must not name one that is gone when it commits."""
+    rows = Webhook.objects.using(using).filter(pk__in=list(ids))
+    return {webhook.pk: webhook for webhook in locked(rows, using).order_by("pk")}
