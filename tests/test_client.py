@@ -6,13 +6,16 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import trustme
 
+from auditwebhooks.conf import READ_LIMIT, conf
 from auditwebhooks.receiver import Answer, Delivery, Receiver
-from auditwebhooks.transport import guard
+from auditwebhooks.transport import client, guard
 from auditwebhooks.transport.client import Client
 from auditwebhooks.transport.messages import Request, Response
 from auditwebhooks.transport.sockets import BoundedTLSSocket
@@ -298,6 +301,29 @@ def test_the_judged_address_is_called_not_a_second_answer(
     assert inbox.deliveries[0].headers["Host"].startswith("localhost:")
 
 
+def test_the_default_port_is_not_told(
+    inbox: Inbox, configure: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """http.client has the name as bytes then, and else as text."""
+    port, connect = urlsplit(inbox.url).port, guard.connect
+    configure(ALLOWED_NETWORKS=["127.0.0.0/8"], CA_FILE=conf.ca_file)
+    monkeypatch.setattr(
+        guard, "connect", lambda addresses, _443, left: connect(addresses, port, left)
+    )
+
+    assert send("https://localhost/hook").failure is None
+    assert inbox.deliveries[0].headers["Host"] == "localhost"
+
+
+def test_a_header_that_is_no_text_is_sent_as_http_client_does() -> None:
+    sent: list[bytes] = []
+    connection = client._GuardedHTTPConnection("hooks.example.com", 80)
+    connection.sock = SimpleNamespace(sendall=sent.append, settimeout=lambda seconds: None)
+    connection.request("POST", "http://other.example.com/a", body=b"{}", headers={"A": "b"})
+
+    assert b"\r\nHost: other.example.com\r\n" in sent[0]
+
+
 def test_a_name_that_leads_elsewhere_later_is_judged_again(
     inbox: Inbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -364,6 +390,17 @@ def test_a_body_beyond_the_limit_is_cut_and_flagged(inbox: Inbox) -> None:
 
     assert (len(whole.body), whole.too_long) == (1024 * 1024, False)
     assert (len(cut.body), cut.too_long) == (1024 * 1024, True)
+
+
+def test_a_length_that_is_told_twice_bounds_nothing(
+    raw_server: Callable[[bytes], str],
+) -> None:
+    """http.client takes it for none and reads to the end; urllib3 knows it (RFC 9110, 8.6)."""
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 5, 5\r\n\r\n"
+    response = send(raw_server(head + b"x" * (READ_LIMIT + 100_000)))
+
+    assert response.too_long
+    assert len(response.body) == READ_LIMIT
 
 
 def test_a_header_that_comes_twice_is_one_with_both_values(

@@ -94,9 +94,11 @@ class _GuardedHTTPConnection(HTTPConnection):
             self.send(piece)
 
     def putheader(self, header: str, *values: Any) -> None:  # type: ignore[override]
-        """As a line at once, where nothing about it must be looked at twice."""
-        line = f"{header}: {values[0]}"
-        if is_ordinary_line(line):
+        """As a line at once, where nothing about it must be looked at twice. http.client's own
+        Host is mostly bytes."""
+        value = values[0]
+        line = f"{header}: {value}" if isinstance(value, str) else ""
+        if len(values) == 1 and is_ordinary_line(line):
             self._output(line.encode())  # type: ignore[attr-defined]
         else:
             super().putheader(header, *values)
@@ -277,9 +279,10 @@ class Client:
         return route
 
 
-def _read(raw: HTTPResponse, call: Call) -> tuple[bytes, bool]:
+def _read(raw: Any, call: Call) -> tuple[bytes, bool]:
     """At most READ_LIMIT decoded bytes, and whether there were more."""
-    length = raw.length_remaining
+    # http.client's: of "5, 5" urllib3 makes a number, and http.client would read without end.
+    length = raw._original_response.length
     if length is not None and length <= READ_LIMIT and "Content-Encoding" not in raw.headers:
         # Piece by piece it would ask once more than there are pieces.
         return raw.read(), False

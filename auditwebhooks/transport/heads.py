@@ -14,7 +14,7 @@ from http.client import HTTPMessage
 # folded line, no space before the colon, ASCII alone. As many lines as http.client takes.
 _LINE = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t -~]*"
 _ORDINARY = re.compile(
-    rf"HTTP/1\.1 ([2-5][0-9]{{2}}) ([\t -~]*)\r\n((?:{_LINE}\r\n){{1,100}})\r\n".encode()
+    rf"HTTP/1\.1 ([2-5][0-9]{{2}}) ([\t -~]*)\r\n((?:{_LINE}\r\n){{1,99}})\r\n".encode()
 )
 _ORDINARY_LINE = re.compile(_LINE)
 _FRAMING = ("transfer-encoding", "content-length")
