@@ -6,12 +6,13 @@ import threading
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.utils import timezone
 
 from auditwebhooks import wake
 from auditwebhooks.delivery import again
 from auditwebhooks.delivery.again import Again, send_again, send_events_again
+from auditwebhooks.delivery.claim import claim
 from auditwebhooks.delivery.drain import Drain
 from auditwebhooks.identifiers import message_id
 from auditwebhooks.models import Event, Invocation, Webhook
@@ -217,3 +218,25 @@ def test_a_webhook_that_is_deleted_meanwhile_is_no_error(monkeypatch: pytest.Mon
 
     assert Invocation.objects.get(pk=queued.pk).webhook is None
     assert not Webhook.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_who_sends_again_holds_up_no_worker() -> None:
+    if connection.vendor != "postgresql":
+        pytest.skip("elsewhere the key of the new row alone holds the webhook")
+    webhook = make_webhook()
+    done, waiting = make_invocation(webhook, status="failed"), make_invocation(webhook)
+    claimed: list[Invocation] = []
+
+    def work() -> None:
+        try:
+            claimed.extend(claim(webhook, 5, timezone.now(), "t" * 32))
+        finally:
+            connection.close()
+
+    worker = threading.Thread(target=work)
+    with transaction.atomic():
+        send_again([done])
+        worker.start()
+        worker.join(30)
+        assert claimed == [waiting]

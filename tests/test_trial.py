@@ -48,6 +48,14 @@ def test_the_test_of_a_saved_webhook_is_kept(inbox: Inbox) -> None:
     assert invocation.response_status == 200
 
 
+def test_a_key_may_be_text(inbox: Inbox) -> None:
+    webhook = make_webhook(url=inbox.url)
+
+    invocation = send_test(Webhook(pk=str(webhook.pk), name="SIEM", url=inbox.url))
+
+    assert Invocation.objects.get(webhook=webhook) == invocation
+
+
 def test_unsaved_values_of_a_saved_webhook_are_used_and_stay_unsaved(inbox: Inbox) -> None:
     webhook = make_webhook(url=inbox.url + "saved", headers={"A": "stored"})
     webhook = Webhook.objects.get(pk=webhook.pk)

@@ -145,8 +145,8 @@ def _queue(wanted: Sequence[Pair]) -> Again:
     now = timezone.now()
     with transaction.atomic(using=using):
         take_write_lock(connections[using], Invocation)
-        webhooks = hold_webhooks({webhook_id for webhook_id, _event_id in wanted}, using)
         present = hold({event_id for _webhook_id, event_id in wanted}, using)
+        webhooks = hold_webhooks({webhook_id for webhook_id, _event_id in wanted}, using)
         rows = [
             first_attempt(webhooks[webhook_id], event_id, trigger=Trigger.MANUAL, now=now)
             for webhook_id, event_id in wanted

@@ -6,7 +6,6 @@ from django.db import connections, router, transaction
 from django.utils import timezone
 from django.utils.translation import gettext_noop
 
-from auditwebhooks.delivery.chain import hold_webhooks
 from auditwebhooks.delivery.health import revive
 from auditwebhooks.delivery.message import Message
 from auditwebhooks.delivery.samples import payload_text
@@ -14,7 +13,7 @@ from auditwebhooks.delivery.send import attempt
 from auditwebhooks.enums import Outcome, Trigger
 from auditwebhooks.identifiers import new_test_id
 from auditwebhooks.models import Event, Invocation, Webhook
-from auditwebhooks.rows import take_write_lock
+from auditwebhooks.rows import locked, take_write_lock
 
 SUCCESSFUL = gettext_noop("Test successful")
 FAILED = gettext_noop("Test failed")
@@ -47,10 +46,11 @@ def send_test(webhook: Webhook, event: Event | None = None) -> Invocation:
     using = router.db_for_write(Invocation)
     with transaction.atomic(using=using):
         take_write_lock(connections[using], Invocation)
-        stored = hold_webhooks([webhook.pk], using).get(webhook.pk)
+        # It stays until the row that names it is there.
+        stored = locked(Webhook.objects.using(using).filter(pk=webhook.pk), using).first()
         if stored is None:
             return invocation
-        invocation.webhook_id = webhook.pk
+        invocation.webhook_id = stored.pk
         invocation.save(using=using)
         if result.outcome == Outcome.SUCCESS and webhook.sends_like(stored):
             revive(stored)
