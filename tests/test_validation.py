@@ -233,6 +233,11 @@ def test_values_are_counted_wherever_they_stand(document):
     assert "TooManyValuesError" in judged(document, "$..ok", "1").message
 
 
+def test_half_a_letter_elsewhere_in_the_response_does_no_harm():
+    """json.loads lets it pass, too."""
+    assert judged(b'{"ok": 1, "name": "\xed\xa0\x80"}', "$.ok", "1").passed
+
+
 def test_as_many_found_values_are_kept_as_are_shown():
     assert judged([1] * 30, "$[*]", "1").found == ["1"] * 10
 
