@@ -21,6 +21,7 @@ from rest_framework.test import APIClient
 import auditwebhooks
 from auditwebhooks.capture.subject import type_of
 from auditwebhooks.delivery.again import send_again
+from auditwebhooks.delivery.drain import Drain
 from auditwebhooks.delivery.switching import switch
 from auditwebhooks.delivery.trial import send_test
 from auditwebhooks.models import Event, Invocation, Webhook
@@ -274,6 +275,22 @@ def test_what_is_stored_is_in_english_whoever_caused_it(inbox: Inbox) -> None:
     with translation.override("de"):
         assert shown(broken.message) == "Die URL muss mit https:// beginnen."
         assert shown(again.message).startswith("Der Webhook ist ausgeschaltet")
+
+
+@pytest.mark.django_db
+def test_what_a_worker_stores_is_in_english_whatever_the_host_speaks(
+    settings: Any, configure: Any
+) -> None:
+    settings.LANGUAGE_CODE = "de"
+    configure(ALLOWED_SCHEMES=["https", "http"], ALLOWED_PORTS=[80])
+    waiting = make_invocation(make_webhook(url="http://example.com"))
+    configure(ALLOWED_SCHEMES=["https"])
+    with Drain() as drain:
+        drain.run()
+        drain.finish()
+
+    waiting.refresh_from_db()
+    assert waiting.message == "The URL must start with https://."
 
 
 @pytest.mark.django_db

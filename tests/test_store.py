@@ -11,7 +11,7 @@ from django.db import connection
 from django.utils import timezone
 
 from auditwebhooks.delivery import claim, health
-from auditwebhooks.delivery.reschedule import Finished
+from auditwebhooks.delivery.reschedule import Finished, settle
 from auditwebhooks.delivery.send import Result
 from auditwebhooks.delivery.store import store
 from auditwebhooks.enums import Outcome
@@ -88,6 +88,15 @@ def test_a_failure_leaves_the_next_attempt() -> None:
     assert (second.status, second.attempt, second.trigger) == ("pending", 2, "retry")
     assert second.event_id == first.event_id
     assert second.due_at > timezone.now()
+
+
+def test_what_follows_from_a_claimed_row_is_told_without_a_query(
+    django_assert_num_queries: Any,
+) -> None:
+    [done] = finish(make_webhook(), result("timeout"))
+
+    with django_assert_num_queries(0):
+        assert settle(done) is not None
 
 
 def test_a_batch_is_stored_by_a_fixed_number_of_statements(
