@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache, partial
 from itertools import islice
 from typing import Any, NamedTuple, TypeVar
@@ -19,6 +20,8 @@ from django.db.models.base import ModelState
 from django.db.models.expressions import RawSQL
 
 T = TypeVar("T")
+# (column, its converters, the expression they are for)
+Converters = Sequence[tuple[int, Sequence[Callable[..., Any]], Any]]
 M = TypeVar("M", bound=models.Model)
 Rows = Any  # a QuerySet of any model
 
@@ -74,8 +77,7 @@ class Select:
     key_column: str
     attnames: tuple[str, ...]
     key: Any
-    # (column, its converters, the expression they are for)
-    converters: Sequence[tuple[int, Sequence[Callable[..., Any]], Any]]
+    converters: Converters
 
     def run(self, pk: Any, connection: BaseDatabaseWrapper) -> Fetched | None:
         with connection.cursor() as cursor:
@@ -101,11 +103,18 @@ class Fetched(NamedTuple):
 
     def values(self) -> dict[str, Any]:
         """By attname, converted as Django's ORM does. Raises what a host's field raises."""
-        values = list(self.row)
-        for column, converters, expression in self.select.converters:
-            for convert in converters:
-                values[column] = convert(values[column], expression, self.connection)
+        values = _converted(self.row, self.select.converters, self.connection)
         return dict(zip(self.select.attnames, values, strict=True))
+
+
+def _converted(
+    row: Sequence[Any], converters: Converters, connection: BaseDatabaseWrapper
+) -> list[Any]:
+    values = list(row)
+    for column, functions, expression in converters:
+        for convert in functions:
+            values[column] = convert(values[column], expression, connection)
+    return values
 
 
 @cache
@@ -117,7 +126,6 @@ def _select(
     rows = locked(rows, using) if lock else rows
     compiler = rows.values_list(*attnames).query.get_compiler(using)
     sql, _params = compiler.as_sql()
-    converters = compiler.get_converters([expression for expression, *_rest in compiler.select])
     key, quote = model._meta.pk, connections[using].ops.quote_name
     table = quote(model._meta.db_table)
     return Select(
@@ -127,8 +135,14 @@ def _select(
         key_column=f"{table}.{quote(str(key.column))}",
         attnames=attnames,
         key=key,
-        converters=[(column, *one) for column, one in converters.items()],
+        converters=_converters(compiler),
     )
+
+
+def _converters(compiler: Any) -> Converters:
+    """Of the columns of a statement that was compiled."""
+    selected = [expression for expression, *_rest in compiler.select]
+    return [(column, *one) for column, one in compiler.get_converters(selected).items()]
 
 
 class _AnyKey(models.Value):
@@ -139,6 +153,48 @@ class _AnyKey(models.Value):
 
     def as_sql(self, compiler: Any, connection: Any) -> Any:
         return "%s", [None]
+
+
+_MOMENT: models.DateTimeField[Any, Any] = models.DateTimeField()
+
+
+class AnyMoment(models.Value):
+    """Stands for a moment while a statement is compiled: see ``SelectAt``."""
+
+    PLACE = object()
+
+    def __init__(self) -> None:
+        super().__init__(None, output_field=_MOMENT)
+
+    def as_sql(self, compiler: Any, connection: Any) -> Any:
+        return "%s", [self.PLACE]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SelectAt:
+    """A SELECT that asks about a moment again and again, compiled once for a database and a
+    USE_TZ, which the converters depend on."""
+
+    sql: str
+    # With AnyMoment.PLACE where the moment belongs.
+    params: Sequence[Any]
+    converters: Converters
+
+    @classmethod
+    def of(cls, rows: Rows, using: str) -> SelectAt:
+        """``rows``: a ``values_list`` with ``AnyMoment()`` for the moment."""
+        compiler = rows.query.get_compiler(using)
+        sql, params = compiler.as_sql()
+        return cls(sql=sql, params=tuple(params), converters=_converters(compiler))
+
+    def run(self, moment: datetime, connection: BaseDatabaseWrapper) -> Iterator[list[Any]]:
+        """The rows, converted as Django's ORM does."""
+        value = _MOMENT.get_db_prep_value(moment, connection)
+        params = [value if one is AnyMoment.PLACE else one for one in self.params]
+        with connection.cursor() as cursor:
+            cursor.execute(self.sql, params)
+            found = cursor.fetchall()
+        return (_converted(row, self.converters, connection) for row in found)
 
 
 def locked(

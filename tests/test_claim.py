@@ -85,6 +85,26 @@ def test_webhooks_are_due_when_something_is() -> None:
     assert len(soon) == 2
 
 
+@pytest.mark.parametrize("use_tz", [True, False])
+def test_what_is_due_is_told_in_the_host_s_kind_of_time(settings: Any, use_tz: bool) -> None:
+    """Asked with both in one process: what is compiled once must not keep the other's."""
+    settings.USE_TZ = True
+    make_invocation(make_webhook(name="Before"))
+    assert due_names() == ["Before"]
+    settings.USE_TZ = use_tz
+    # MariaDB and SQLite write the local time where the host uses no time zones.
+    settings.TIME_ZONE = "UTC"
+    webhook = make_webhook(name="Due", max_per_minute=7)
+    make_invocation(webhook)
+    make_invocation(make_webhook(name="Later"), due_at=timezone.now() + timedelta(seconds=5))
+
+    assert due_names() == ["Before", "Due"]
+    [due] = [one for one in claim.due_webhooks(timezone.now()) if one.id == webhook.pk]
+    assert due.updated_at == Webhook.objects.get(pk=webhook.pk).updated_at
+    assert (due.updated_at.tzinfo is not None) is use_tz
+    assert due.max_per_minute == 7
+
+
 def test_a_webhook_that_is_off_is_not_due_and_keeps_its_rows() -> None:
     webhook = make_webhook(name="Off")
     make_invocation(webhook)

@@ -685,10 +685,10 @@ def test_a_database_that_fails_for_a_moment_costs_no_result(
         IntegrityError("a webhook was deleted meanwhile"),
     ]
 
-    def fail_at_first(*args: Any) -> Any:
+    def fail_at_first(*args: Any, **options: Any) -> Any:
         if failures:
             raise failures.pop()
-        return whole(*args)
+        return whole(*args, **options)
 
     monkeypatch.setattr(drain, step, fail_at_first)
     make_webhook(url=inbox.url)
@@ -761,10 +761,40 @@ def test_a_database_that_fails_while_leaving_costs_no_result(
     assert set(Invocation.objects.values_list("claim_token", flat=True)) == {""}
 
 
+def test_a_change_does_not_wait_for_a_step_of_a_replay(
+    inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Counter[str]] = []
+
+    def step() -> int:
+        seen.append(statuses())
+        return 0
+
+    monkeypatch.setattr(drain.replay, "step", step)
+    make_webhook(url=inbox.url)
+    make_event()
+
+    assert drain_all() == 1
+
+    assert seen[0] == {"sending": 1}
+
+
+def test_a_worker_that_is_called_does_not_ask_whether_there_are_events(inbox: Inbox) -> None:
+    make_webhook(url=inbox.url)
+    make_event()
+
+    with CaptureQueriesContext(connection) as queries:
+        drain_all()
+
+    first = next(one["sql"] for one in queries if "fanned_out_at" in one["sql"])
+    # The events themselves, and not whether there are any.
+    assert "event_type" in first
+
+
 def test_a_database_that_stays_away_ends_the_run(
     inbox: Inbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail() -> int:
+    def fail(**options: bool) -> int:
         raise OperationalError("gone")
 
     monkeypatch.setattr(drain, "fan_out", fail)

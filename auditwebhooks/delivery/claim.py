@@ -12,9 +12,11 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from types import MappingProxyType
 from typing import Any
 
+from django.conf import settings
 from django.db import connections, router, transaction
 from django.db.models import F, OuterRef, Q, QuerySet, Subquery
 from django.utils import timezone
@@ -23,7 +25,7 @@ from django.utils.translation import gettext_lazy
 from auditwebhooks.enums import PauseReason, Status
 from auditwebhooks.models import Event, Invocation, Webhook, WebhookHealth
 from auditwebhooks.querysets import Among, InvocationQuerySet
-from auditwebhooks.rows import instance_of, locked, take_write_lock
+from auditwebhooks.rows import AnyMoment, SelectAt, instance_of, locked, take_write_lock
 
 # Beyond the timeout of the call: rendering, judging and storing. Renewed while a row is held.
 _LEASE_MARGIN = timedelta(seconds=20)
@@ -62,24 +64,8 @@ class DueWebhook:
 
 def due_webhooks(now: datetime) -> list[DueWebhook]:
     """The webhooks with something to send at that moment, which may be a little ahead."""
-    waiting = Invocation.objects.filter(webhook=OuterRef("pk"), status=Status.PENDING)
-    # Not Exists: PostgreSQL would join, and while its statistics know nothing of the backlog of a
-    # dead webhook, it would read all of it at each look.
-    first = waiting.order_by("due_at", "id").values("due_at")[:1]
-    rows = (
-        Webhook.objects.primary()
-        .alias(first_due_at=Subquery(first))
-        .filter(may_send(now), first_due_at__lte=now)
-        .values_list(
-            "pk",
-            "updated_at",
-            "max_per_minute",
-            "health__openings",
-            "health__paused_until",
-            "health__last_success_at",
-            "health__outages",
-        )
-    )
+    using = router.db_for_write(Webhook)
+    rows = _due_webhooks(using, settings.USE_TZ).run(now, connections[using])
     return [
         DueWebhook(
             id=pk,
@@ -94,7 +80,31 @@ def due_webhooks(now: datetime) -> list[DueWebhook]:
     ]
 
 
-def may_send(now: datetime) -> Q:
+@cache
+def _due_webhooks(using: str, use_tz: bool) -> SelectAt:
+    """Asked at each look: to build and compile it takes longer than the database does."""
+    waiting = Invocation.objects.filter(webhook=OuterRef("pk"), status=Status.PENDING)
+    # Not Exists: PostgreSQL would join, and while its statistics know nothing of the backlog of a
+    # dead webhook, it would read all of it at each look.
+    first = waiting.order_by("due_at", "id").values("due_at")[:1]
+    rows = (
+        Webhook.objects.using(using)
+        .alias(first_due_at=Subquery(first))
+        .filter(may_send(AnyMoment()), first_due_at__lte=AnyMoment())
+        .values_list(
+            "pk",
+            "updated_at",
+            "max_per_minute",
+            "health__openings",
+            "health__paused_until",
+            "health__last_success_at",
+            "health__outages",
+        )
+    )
+    return SelectAt.of(rows, using)
+
+
+def may_send(now: datetime | AnyMoment) -> Q:
     """Webhooks that are on and not paused. But for a receiver that asked to wait, a pause ends
     when the configuration changes."""
     mended = ~Q(health__pause_reason=PauseReason.RETRY_AFTER) & ~Q(

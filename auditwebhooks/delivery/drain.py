@@ -63,6 +63,8 @@ class Drain:
         self._is_unsure = False
         self._lanes: dict[uuid.UUID, Lane] = {}
         self._behind = False
+        # Whoever is called is called for events, and after some there are often more.
+        self._expects_events = True
         # Slow lanes were not all looked at: none gets a second call before another its first.
         self._is_partial = False
         self._looked_at = self._tended_at = 0.0
@@ -164,9 +166,10 @@ class Drain:
             return False
         self._looked_at = time.monotonic()
         self._find_lost()
-        events = fan_out() if self._held < _HAND_MOST else 0
-        replayed = replay.step() if self._held < _HAND_MOST else 0
-        found, self._behind = events + replayed > 0, events == BATCH
+        has_room = self._held < _HAND_MOST
+        events = fan_out(look_first=not self._expects_events) if has_room else 0
+        found = self._expects_events = events > 0
+        self._behind = events == BATCH
         self._trouble_since = None
         now = timezone.now()
         lanes = [(due, self._lane(due)) for due in claim.due_webhooks(now)]
@@ -190,7 +193,9 @@ class Drain:
             found = self._fill(due, lane, now) or found
             lane.filled_at = time.monotonic()
         self._calls.start(self._lanes.values(), is_partial=self._is_partial)
-        return found
+        # Last, since a change that was just made waits for it; the next look claims these.
+        replayed = replay.step() if has_room else 0
+        return found or replayed > 0
 
     def _fill(self, due: claim.DueWebhook, lane: Lane, now: datetime) -> bool:
         """Claim what the lane has room for; whether there was any."""

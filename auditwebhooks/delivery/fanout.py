@@ -23,11 +23,14 @@ from auditwebhooks.statements import Row, columns_of, insert_rows
 BATCH = 500
 
 
-def fan_out(limit: int = BATCH) -> int:
-    """Give the oldest waiting events their invocations; how many events were done."""
+def fan_out(limit: int = BATCH, *, look_first: bool = True) -> int:
+    """Give the oldest waiting events their invocations; how many events were done.
+
+    ``look_first``: without a lock; False saves the question where there will be some.
+    """
     using = router.db_for_write(Event)
     waiting = Event.objects.using(using).filter(fanned_out_at__isnull=True)
-    if not waiting.exists():
+    if look_first and not waiting.exists():
         return 0
     with transaction.atomic(using=using):
         take_write_lock(connections[using], Event)
